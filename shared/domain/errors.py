@@ -1,0 +1,205 @@
+"""The error tree. An error's class is its verdict; its `code` is what callers and metrics see.
+
+    CountersignError                    code, sentence, next step
+    ├── InvalidRequest                  the caller's JSON does not fit (400); carries field errors
+    ├── UnsupportedFeature              a wish that this provider cannot express (422), found before any provider call
+    ├── NotFound                        no such signing, account or document (404)
+    ├── IdempotencyMismatch             same idempotency key, other body (422)
+    ├── ConcurrentUpdate                a conditional write lost the race; reload and decide again
+    ├── AlreadyExists                   a create-only write found something there
+    ├── LeaseLost                       another worker took this signing over; stop without writing
+    ├── VerificationFailed              a callback that must not be believed; reason is for logs only
+    ├── ArchiveNotReady                 what came is not (yet) a whole, expected archive; try again later
+    └── ProviderError                   something said by, or about, the provider
+        ├── Retryable                   the same call may succeed later
+        │   ├── Throttled               429 or our own call budget; carries retry_after_seconds
+        │   ├── Unavailable             5xx, time-out, connection lost; `sent` says whether it may have been acted upon
+        │   └── NotReady                the provider says: not yet (202, 409 on a download)
+        └── Permanent                   the same call will fail again
+            ├── Rejected                4xx about the content of the call
+            ├── ProviderNotFound        404 at the provider
+            ├── Unauthorised            401/403 after a fresh token
+            └── CreditsExhausted        402
+
+`ConfigurationError` stands outside the tree, so that nothing which handles a `CountersignError` can swallow it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class ConfigurationError(Exception):
+    """The settings are wrong. `problems` lists all of them, one sentence each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+
+class CountersignError(Exception):
+    """Base of every expected failure.
+
+    `code` is a stable machine word, `detail` one sentence for a person, `next_step` what that person can do.
+    """
+
+    code = "error"
+    next_step = ""
+
+    def __init__(self, detail: str, *, code: str | None = None, next_step: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        if code is not None:
+            self.code = code
+        if next_step is not None:
+            self.next_step = next_step
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One thing wrong in the caller's JSON: `field` is a path such as `signers[0].email`."""
+
+    field: str
+    message: str
+
+
+class InvalidRequest(CountersignError):
+    code = "invalid_request"
+    next_step = "Correct the named fields and send the request again."
+
+    def __init__(self, detail: str, *, fields: Sequence[FieldError] = (), code: str | None = None) -> None:
+        super().__init__(detail, code=code)
+        self.fields = tuple(fields)
+
+
+class UnsupportedFeature(CountersignError):
+    """`field` names the wish, `supported_by` the providers that could grant it."""
+
+    code = "unsupported_feature"
+
+    def __init__(self, detail: str, *, field: str, supported_by: Sequence[str] = ()) -> None:
+        others = f"Supported by: {', '.join(supported_by)}." if supported_by else "No configured provider supports it."
+        super().__init__(detail, next_step=f"Leave {field} out, or use another account. {others}")
+        self.field = field
+        self.supported_by = tuple(supported_by)
+
+
+class NotFound(CountersignError):
+    code = "not_found"
+    next_step = "Check the id. Ids are returned by the call that starts a signing."
+
+
+class IdempotencyMismatch(CountersignError):
+    code = "idempotency_mismatch"
+    next_step = "Use a new idempotency key for a new signing, or repeat the first request unchanged."
+
+
+class ConcurrentUpdate(CountersignError):
+    code = "concurrent_update"
+    next_step = "Read the signing again and repeat the call."
+
+
+class AlreadyExists(CountersignError):
+    code = "already_exists"
+
+
+class LeaseLost(CountersignError):
+    code = "lease_lost"
+
+
+class VerificationFailed(CountersignError):
+    """A callback that must not be believed.
+
+    `reason` is one stable snake_case word for the log field and the counter. It is never told to the sender, and the
+    message carries nothing that the sender wrote. `status` is the bare HTTP answer (spec pkisigning 3.3, issue rules):
+    400 malformed, 401 unverifiable.
+    """
+
+    code = "verification_failed"
+
+    def __init__(self, reason: str, *, status: int = 401) -> None:
+        super().__init__(f"callback not verified: {reason}")
+        self.reason = reason
+        self.status = status
+
+
+class ArchiveNotReady(CountersignError):
+    """What the provider sent is not a whole, expected archive. `reason` is a stable snake_case word."""
+
+    code = "archive_not_ready"
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class ProviderError(CountersignError):
+    """Something said by, or about, the provider. `provider_status_code` is their HTTP status, when there was one."""
+
+    code = "provider_error"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        code: str | None = None,
+        next_step: str | None = None,
+        provider_status_code: int | None = None,
+        provider_request_id: str | None = None,
+    ) -> None:
+        super().__init__(detail, code=code, next_step=next_step)
+        self.provider_status_code = provider_status_code
+        self.provider_request_id = provider_request_id
+
+
+class Retryable(ProviderError):
+    code = "provider_retryable"
+
+
+class Throttled(Retryable):
+    code = "provider_throttled"
+    next_step = "Nothing to do: the work is repeated when the provider accepts calls again."
+
+    def __init__(self, detail: str, *, retry_after_seconds: float, provider_status_code: int | None = None) -> None:
+        super().__init__(detail, provider_status_code=provider_status_code)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Unavailable(Retryable):
+    """5xx, time-out or lost connection. `sent` is False only when the request certainly never left this machine."""
+
+    code = "provider_unavailable"
+    next_step = "Nothing to do: the work is repeated. Check the provider's status page if it lasts."
+
+    def __init__(self, detail: str, *, sent: bool, provider_status_code: int | None = None) -> None:
+        super().__init__(detail, provider_status_code=provider_status_code)
+        self.sent = sent
+
+
+class NotReady(Retryable):
+    code = "provider_not_ready"
+
+
+class Permanent(ProviderError):
+    code = "provider_refused"
+
+
+class Rejected(Permanent):
+    code = "provider_rejected"
+    next_step = "Correct what the provider objects to and start a new signing."
+
+
+class ProviderNotFound(Permanent):
+    code = "provider_not_found"
+    next_step = "The signing does not exist at the provider (any more)."
+
+
+class Unauthorised(Permanent):
+    code = "provider_unauthorised"
+    next_step = "Check the account's credentials; a person may have to consent again."
+
+
+class CreditsExhausted(Permanent):
+    code = "credits_exhausted"
+    next_step = "Buy credits, or remove unsent requests at the provider (also from its recycle bin), then start again."

@@ -1,0 +1,19 @@
+"""What a callback claims, in our words. A claim moves nothing by itself: flow/apply reads the provider back first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class StatusNotice:
+    """A provider says that a signing has a new status.
+
+    `provider_status` is their word, unmapped. `access_key` is a secret that some providers send along for reading the
+    signing back (PKIsigning's authenticationKey); it is kept out of `repr` so that it cannot reach a log.
+    """
+
+    provider_signing_id: str
+    provider_status: str
+    reason: str | None = None
+    access_key: str | None = field(default=None, repr=False)
