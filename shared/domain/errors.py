@@ -9,6 +9,7 @@
     ├── AlreadyExists                   a create-only write found something there
     ├── LeaseLost                       another worker took this signing over; stop without writing
     ├── VerificationFailed              a callback that must not be believed; reason is for logs only
+    ├── NotifyRefused                   a caller's address that we do not call; reason is a stable word
     ├── ArchiveNotReady                 what came is not (yet) a whole, expected archive; try again later
     └── ProviderError                   something said by, or about, the provider
         ├── Retryable                   the same call may succeed later
@@ -122,6 +123,17 @@ class VerificationFailed(CountersignError):
         super().__init__(f"callback not verified: {reason}")
         self.reason = reason
         self.status = status
+
+
+class NotifyRefused(CountersignError):
+    """A caller's address that must not be called. `reason` is a stable snake_case word."""
+
+    code = "notify_refused"
+    next_step = "Give an https address on an allowed, public host."
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the notification address may not be called: {reason}")
+        self.reason = reason
 
 
 class ArchiveNotReady(CountersignError):

@@ -1,0 +1,67 @@
+"""The flow's times and limits, in seconds unless said otherwise. Settings may change each of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MINUTE = 60.0
+HOUR = 60 * MINUTE
+
+
+@dataclass(frozen=True)
+class FlowPolicy:
+    # The platform cuts an HTTP answer at 230 s and Logic Apps gives up at 120 s (host guide C1, power guide 1.6).
+    start_inline_seconds: float = 80.0
+    # The safety net on `signing-starts` must come later than the inline budget.
+    start_retry_seconds: float = 120.0
+    start_lease_seconds: float = 120.0
+    # No provider call lasts longer than this, and a marked invitation is sent within it or not at all.
+    invite_window_seconds: float = 60.0
+    # An uncertain invitation is looked up no sooner than this after its marker.
+    invite_proof_after_seconds: float = 180.0
+    # ... and a person is told when there is still no proof after this.
+    start_uncertain_after_seconds: float = 15 * MINUTE
+
+    # How soon reconcile looks at a signing: a share of its age between these two.
+    reconcile_min_seconds: float = 15 * MINUTE
+    reconcile_max_seconds: float = 6 * HOUR
+    reconcile_age_share: float = 0.1
+    reconcile_batch: int = 200
+    # How long reconcile keeps looking at a signing that expired or failed softly.
+    soft_end_watch_seconds: float = 14 * 24 * HOUR
+
+    # Pauses between download attempts: doubling from the first to the last.
+    download_retry_first_seconds: float = 10.0
+    download_retry_last_seconds: float = 30 * MINUTE
+    # After so many attempts a person is told (attention seal_late); attempts go on at the longest pause.
+    download_attention_after: int = 10
+
+    # Pauses between deliveries of one notification; a queue delay can be at most 7 days.
+    notify_retry_seconds: tuple[float, ...] = (5, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 10 * HOUR)
+
+    # A provider that throttles is asked again after what it said, but never sooner or later than these.
+    throttle_min_seconds: float = 1.0
+    throttle_max_seconds: float = 15 * MINUTE
+    # A provider that is down.
+    outage_retry_seconds: float = 30.0
+
+    max_documents: int = 20
+    max_participants: int = 50
+    max_document_bytes: int = 50 * 1024 * 1024
+
+    def download_pause(self, attempts: int) -> float:
+        """Seconds before the next attempt, after `attempts` that brought nothing."""
+        return float(
+            min(self.download_retry_first_seconds * 2 ** max(attempts - 1, 0), self.download_retry_last_seconds)
+        )
+
+    def reconcile_pause(self, age_seconds: float) -> float:
+        """Seconds until reconcile looks again at an open signing of this age."""
+        return min(max(age_seconds * self.reconcile_age_share, self.reconcile_min_seconds), self.reconcile_max_seconds)
+
+    def notify_pause(self, attempt: int) -> float | None:
+        """Seconds before the delivery after number `attempt`, or None when the schedule is used up."""
+        return self.notify_retry_seconds[attempt - 1] if attempt <= len(self.notify_retry_seconds) else None
+
+    def throttle_pause(self, asked_seconds: float) -> float:
+        return min(max(asked_seconds, self.throttle_min_seconds), self.throttle_max_seconds)

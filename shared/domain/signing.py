@@ -1,0 +1,208 @@
+"""The signing aggregate and its parts: frozen pydantic models, no I/O, no clock.
+
+All times are aware UTC. Documents and participants are numbered from 1 in the order in which the caller gave them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class State(StrEnum):
+    """Ours, and the only truth a caller needs. `shared/domain/states.py` holds the moves between them."""
+
+    REQUESTED = "requested"
+    STARTED = "started"
+    COMPLETED = "completed"
+    STORED = "stored"
+    DECLINED = "declined"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    FAILED = "failed"
+
+
+class Role(StrEnum):
+    SIGNER = "signer"
+    APPROVER = "approver"
+    OBSERVER = "observer"
+
+
+class Progress(StrEnum):
+    """How far one participant has come."""
+
+    WAITING = "waiting"
+    INVITED = "invited"
+    VIEWED = "viewed"
+    SIGNED = "signed"
+    APPROVED = "approved"
+    RECEIVED = "received"
+    DECLINED = "declined"
+    BOUNCED = "bounced"
+
+
+class AttentionCode(StrEnum):
+    """Why a person should look at a signing. A flag beside the state, never a state."""
+
+    CREDITS_EXHAUSTED = "credits_exhausted"
+    START_UNCERTAIN = "start_uncertain"
+    SEAL_LATE = "seal_late"
+    CONFLICT = "conflict"
+    POISON = "poison"
+    NOTIFY_FAILED = "notify_failed"
+    PROVIDER_UNAUTHORISED = "provider_unauthorised"
+    UNKNOWN_STATUS = "unknown_status"
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Placement(Model):
+    """Where one signature goes: by unique `text` in the page, by name of an existing `field`, or by coordinates.
+
+    Coordinates are in percent of the page from its top left corner. `document` is the document's number.
+    """
+
+    document: int = Field(default=1, ge=1)
+    text: str | None = Field(default=None, min_length=1, max_length=200)
+    field: str | None = Field(default=None, min_length=1, max_length=200)
+    page: int | None = Field(default=None, ge=1)
+    x: float | None = Field(default=None, ge=0, le=100)
+    y: float | None = Field(default=None, ge=0, le=100)
+    width: float | None = Field(default=None, gt=0, le=100)
+    height: float | None = Field(default=None, gt=0, le=100)
+
+
+class Participant(Model):
+    """A person who signs, approves or receives. `order` groups: equal numbers act at the same time."""
+
+    number: int
+    role: Role = Role.SIGNER
+    given_name: str
+    family_name_prefix: str | None = None
+    family_name: str
+    email: str
+    phone: str | None = None
+    language: str | None = None
+    order: int = 1
+    deadline: datetime | None = None
+    message: str | None = None
+    strong_identity: bool = False
+    placements: tuple[Placement, ...] = ()
+    progress: Progress = Progress.WAITING
+    progress_at: datetime | None = None
+
+
+class Document(Model):
+    """A file to be signed, staged in blob storage under `blob` until the provider has it."""
+
+    number: int
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+    blob: str
+
+
+class Notify(Model):
+    """Where the caller wants to hear of each change of state."""
+
+    url: str
+
+
+class StartProgress(Model):
+    """What is known of the start so far (design 6).
+
+    `facts` are the provider's own checkpoints, text to text. `inviting_at` is set before the one call that makes the
+    provider invite people, `invited_at` after its answer: the first without the second means that nobody may call
+    again before there is proof. `lease_*` says which worker is at it.
+    """
+
+    facts: Mapping[str, str] = Field(default_factory=dict)
+    inviting_at: datetime | None = None
+    invited_at: datetime | None = None
+    lease_owner: str | None = None
+    lease_until: datetime | None = None
+    attempts: int = 0
+
+    @property
+    def is_uncertain(self) -> bool:
+        return self.inviting_at is not None and self.invited_at is None
+
+
+class StoredFile(Model):
+    """A blob that was written once: address inside the container, size in bytes, SHA-256 in lower-case hex."""
+
+    blob: str
+    name: str
+    kind: str
+    media_type: str
+    size: int
+    sha256: str
+    stored_at: datetime
+
+
+class DownloadProgress(Model):
+    attempts: int = 0
+    last_reason: str | None = None
+    files: tuple[StoredFile, ...] = ()
+
+
+class Attention(Model):
+    code: AttentionCode
+    detail: str
+    since: datetime
+
+
+class Failure(Model):
+    """Why a signing failed: a stable code, a sentence, and what to do next."""
+
+    code: str
+    detail: str
+    next_step: str
+
+
+class Signing(Model):
+    """The aggregate. One conditional write moves it; every move leaves a history entry."""
+
+    id: str
+    account: str
+    provider: str
+    title: str
+    reference: str | None = None
+    message: str | None = None
+    language: str | None = None
+    deadline: datetime | None = None
+    metadata: Mapping[str, str] = Field(default_factory=dict)
+    options: Mapping[str, Any] = Field(default_factory=dict)
+    notify: Notify | None = None
+    idempotency_key: str | None = None
+
+    state: State = State.REQUESTED
+    provider_signing_id: str | None = None
+    provider_status: str | None = None
+    reason: str | None = None
+    attention: Attention | None = None
+    failure: Failure | None = None
+    start: StartProgress = StartProgress()
+    download: DownloadProgress = DownloadProgress()
+    documents: tuple[Document, ...]
+    participants: tuple[Participant, ...]
+
+    due_at: datetime | None = None
+    access_key: str | None = Field(default=None, repr=False)
+    recent_event_keys: tuple[str, ...] = ()
+    created_at: datetime
+    updated_at: datetime
+    history_seq: int = 0
+    history_hash: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing more is expected: stored, or ended without documents. Soft ends may still be overtaken."""
+        return self.state not in (State.REQUESTED, State.STARTED, State.COMPLETED)

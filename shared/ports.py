@@ -1,0 +1,360 @@
+"""What the flow speaks to. Every stage in `shared/flow` takes an `App` and knows nothing more concrete than this."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from shared.domain.capabilities import Capabilities
+from shared.domain.errors import FieldError, InvalidRequest
+from shared.domain.history import HistoryEntry
+from shared.domain.messages import Message, Queue
+from shared.domain.notices import StatusNotice
+from shared.domain.policy import FlowPolicy
+from shared.domain.signing import Document, Signing
+from shared.domain.states import EventKind
+from shared.verification.raw import RawCallback, VerifiedCallback
+
+# ---------------------------------------------------------------------------------------------------- storage
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A signing as it was read, with the etag that a later save depends on."""
+
+    signing: Signing
+    etag: str
+
+
+@dataclass(frozen=True)
+class DueSigning:
+    """One row of the due index. `handle` is the store's own, for `SigningStore.settle_due`."""
+
+    signing_id: str
+    due_at: datetime
+    handle: tuple[str, str]
+
+
+class SigningStore(Protocol):
+    """Signings, their history, and the indexes that lead to them (design 8)."""
+
+    async def create(self, signing: Signing, entries: Sequence[HistoryEntry]) -> Loaded:
+        """Writes the aggregate, its parts and first entries in one transaction. Raises AlreadyExists."""
+
+    async def load(self, signing_id: str) -> Loaded:
+        """Raises NotFound."""
+
+    async def save(self, loaded: Loaded, changed: Signing, entries: Sequence[HistoryEntry]) -> Loaded:
+        """One transaction, conditional on `loaded.etag`. Raises ConcurrentUpdate."""
+
+    async def history(self, signing_id: str) -> list[HistoryEntry]:
+        """All entries, oldest first."""
+
+    async def claim(self, kind: str, key: str, signing_id: str, facts: Mapping[str, str]) -> Mapping[str, str] | None:
+        """Create-only lookup row. None when this call made it, else the facts of the one that was there first
+        (with `signing_id` among them)."""
+
+    async def find(self, kind: str, key: str) -> str | None:
+        """The signing id behind a natural key, or None."""
+
+    async def mark_due(self, signing_id: str, due_at: datetime) -> None:
+        """Adds a row to the time-bucketed due index."""
+
+    async def due(self, now: datetime, limit: int) -> list[DueSigning]:
+        """Rows whose time has come, oldest bucket first, at most `limit`."""
+
+    async def settle_due(self, row: DueSigning) -> None:
+        """Removes a due row that has been dealt with. Absence is fine."""
+
+
+class DocumentStore(Protocol):
+    """Bytes. Staged documents wait here for the provider; signed files are written once and never changed."""
+
+    async def stage(self, blob: str, content: bytes, media_type: str) -> None:
+        """Writes a caller's document under `staging/`."""
+
+    async def read_staged(self, blob: str) -> bytes:
+        """Raises NotFound."""
+
+    async def delete_staged(self, signing_id: str) -> None:
+        """Removes everything staged for a signing. Absence is fine."""
+
+    async def write_once(
+        self,
+        blob: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        media_type: str,
+        tags: Mapping[str, str],
+        inspector: Inspector | None = None,
+    ) -> WrittenBlob:
+        """Streams `chunks` in bounded memory into one blob, hashing on the way. Nothing is visible before all of it is
+        there and `inspector.finish()` has agreed. Raises AlreadyExists when the blob is there, and lets whatever the
+        inspector raises pass; in both cases nothing becomes visible."""
+
+    async def describe(self, blob: str) -> WrittenBlob | None:
+        """What is stored under this address, or None. The hash is the one recorded at writing."""
+
+    async def open_random(self, blob: str) -> RandomAccess:
+        """Ranged reading without a local copy. Raises NotFound."""
+
+    async def delete(self, blob: str, etag: str) -> None:
+        """Removes the very blob that was written (by etag): for a file that failed the check after writing."""
+
+
+class Inspector(Protocol):
+    """Looks at a stream while it is being written. `feed` runs in a worker thread, in order, one block at a time."""
+
+    def feed(self, block: memoryview) -> None: ...
+
+    def finish(self) -> None:
+        """Raises ArchiveNotReady when what went by must not become visible."""
+
+
+@dataclass(frozen=True)
+class WrittenBlob:
+    blob: str
+    size: int
+    sha256: str
+    etag: str
+    written_at: datetime
+
+
+class RandomAccess(Protocol):
+    size: int
+
+    async def read(self, offset: int, length: int) -> bytes: ...
+
+
+class MessageQueue(Protocol):
+    async def send(self, queue: Queue, message: Message, *, delay_seconds: float = 0) -> None:
+        """Returns once the queue has it. Messages do not expire."""
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A message nobody could act on. `body` is the original text (at most 64 KiB)."""
+
+    id: str
+    at: datetime
+    queue: str
+    reason: str
+    detail: str
+    body: str
+    signing_id: str | None = None
+
+
+class DeadLetterStore(Protocol):
+    async def add(self, letter: DeadLetter) -> None:
+        """Idempotent by id."""
+
+    async def list(self, limit: int) -> list[DeadLetter]:
+        """Newest first."""
+
+
+class SubscriptionStore(Protocol):
+    """Organisation-wide webhooks that we registered at a provider: one row per account and address."""
+
+    async def claim(self, account: str, address_digest: str, now: datetime, stale_after_seconds: float) -> str | None:
+        """None when the caller now holds the claim and has to subscribe; the provider's id when that was done before,
+        or an empty string when another worker holds a claim younger than `stale_after_seconds`."""
+
+    async def record(self, account: str, address_digest: str, provider_webhook_id: str, now: datetime) -> None:
+        """Completes a claim with the id that the provider gave."""
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """The shared OAuth state of one account. Secrets inside are sealed by the provider's code, opaque to the store."""
+
+    etag: str | None
+    sealed: str
+    lease_until: datetime | None
+
+
+class TokenStore(Protocol):
+    """Refresh tokens may rotate and are shared by all instances, so their row changes conditionally."""
+
+    async def read(self, account: str) -> TokenRow | None: ...
+
+    async def write(self, account: str, row: TokenRow) -> TokenRow:
+        """Create (etag None) or replace if unchanged. Raises ConcurrentUpdate."""
+
+
+# --------------------------------------------------------------------------------------------------- provider
+
+
+@dataclass(frozen=True)
+class StartOrder:
+    """All that a provider needs to start one signing. `callback_url` is the signing's own capability address."""
+
+    signing: Signing
+    callback_url: str
+    read_document: Callable[[Document], Awaitable[bytes]]
+
+
+class StartLog(Protocol):
+    """The start's memory. Each method is one conditional save; it raises LeaseLost when another worker took over."""
+
+    @property
+    def facts(self) -> Mapping[str, str]: ...
+
+    async def checkpoint(self, **facts: str) -> None:
+        """Remembers what a provider call brought. A fact named `provider_signing_id` becomes the signing's."""
+
+    async def inviting(self) -> None:
+        """Must be awaited directly before the one call that makes the provider invite people."""
+
+
+@dataclass(frozen=True)
+class Started:
+    provider_signing_id: str
+    provider_status: str | None = None
+
+
+@dataclass(frozen=True)
+class StartProof:
+    """What a look at the provider shows about an uncertain invitation: `invited` True, False, or None for unknown."""
+
+    invited: bool | None
+    started: Started | None = None
+
+
+@dataclass(frozen=True)
+class ParticipantProgress:
+    number: int
+    progress: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class ProviderStatus:
+    """A read-back. `kind` is None while the signing goes on. `known` is False for a status we have never seen."""
+
+    provider_status: str
+    kind: EventKind | None
+    known: bool = True
+    reason: str | None = None
+    participants: tuple[ParticipantProgress, ...] = ()
+
+
+@dataclass(frozen=True)
+class Deliverable:
+    """One file that the provider has for us. `kind`: archive, document or evidence. `name` is a plain file name."""
+
+    name: str
+    kind: str
+    media_type: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Download:
+    chunks: AsyncIterator[bytes]
+    media_type: str
+    length: int | None
+
+
+class SigningProvider(Protocol):
+    """The neutral port (design 9): one instance per configured account."""
+
+    name: str
+    account: str
+    capabilities: Capabilities
+
+    def check(self, signing: Signing) -> None:
+        """Raises UnsupportedFeature or InvalidRequest for what this account cannot do. Pure, before any call."""
+
+    async def start(self, order: StartOrder, log: StartLog) -> Started:
+        """Carries the start on from `log.facts`. Raises ProviderError."""
+
+    async def prove_start(self, order: StartOrder, log: StartLog) -> StartProof:
+        """Looks, without changing anything, whether an uncertain invitation went out."""
+
+    async def status(self, provider_signing_id: str, access_key: str | None = None) -> ProviderStatus:
+        """The read-back. Raises ProviderError."""
+
+    async def deliverables(self, signing: Signing) -> Sequence[Deliverable]:
+        """The files to fetch once the signing is completed."""
+
+    def fetch(self, signing: Signing, deliverable: Deliverable) -> AbstractAsyncContextManager[Download]:
+        """Opens the stream of one deliverable. Raises NotReady while the provider is still sealing."""
+
+    async def verify_callback(self, raw: RawCallback) -> VerifiedCallback:
+        """Raises VerificationFailed."""
+
+    def notices(self, callback: VerifiedCallback) -> list[StatusNotice]:
+        """What a verified callback claims. Raises VerificationFailed(status=400) when it cannot be read."""
+
+    def seen_before(self, callback: VerifiedCallback) -> bool:
+        """True for an exact repeat of a callback that this process has safely queued."""
+
+    def remember(self, callback: VerifiedCallback) -> None:
+        """Call only after the event is safely queued."""
+
+    @property
+    def account_webhook_wanted(self) -> bool:
+        """Whether status changes arrive on an account-level address that has to be registered once."""
+
+    async def subscribe(self, url: str) -> str:
+        """Registers the account-level webhook; returns the provider's id for it."""
+
+    async def is_reachable(self) -> bool:
+        """For the health endpoint: whether a token can be had."""
+
+    async def aclose(self) -> None: ...
+
+
+# ---------------------------------------------------------------------------------------------------- the app
+
+
+class Notifier(Protocol):
+    async def deliver(self, url: str, event_id: str, event: Mapping[str, Any], now: datetime) -> int:
+        """POSTs one CloudEvent; returns the HTTP status. Raises NotifyRefused for an address that may not be called,
+        Unavailable when no answer came."""
+
+    def check_url(self, url: str) -> None:
+        """Raises InvalidRequest when `url` can never be called (scheme, host allow-list). No network."""
+
+
+class Addresses(Protocol):
+    """Capability addresses for callbacks (design 7)."""
+
+    def for_signing(self, provider: str, account: str, signing_id: str) -> str: ...
+
+    def for_account(self, provider: str, account: str) -> str: ...
+
+    def subject_of(self, provider: str, account: str, token: str) -> str | None:
+        """The signing id, or `ACCOUNT_SUBJECT`, that a token was made for; None when its mac is wrong."""
+
+
+@dataclass(frozen=True)
+class App:
+    """Everything the flow needs, built once by `shared/bootstrap.py`. Tests replace parts of it."""
+
+    providers: Mapping[str, SigningProvider]
+    signings: SigningStore
+    documents: DocumentStore
+    queue: MessageQueue
+    dead_letters: DeadLetterStore
+    subscriptions: SubscriptionStore
+    notifier: Notifier
+    addresses: Addresses
+    policy: FlowPolicy
+    now: Callable[[], datetime]
+    random_bytes: Callable[[int], bytes]
+
+    def provider(self, account: str) -> SigningProvider:
+        """Raises InvalidRequest(code unknown_account) for an account that is not configured."""
+        found = self.providers.get(account)
+        if found is None:
+            known = ", ".join(sorted(self.providers)) or "none"
+            raise InvalidRequest(
+                f"There is no account named so. Configured accounts: {known}.",
+                fields=[FieldError("account", "unknown account")],
+                code="unknown_account",
+            )
+        return found
