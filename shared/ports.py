@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from shared.domain.capabilities import Capabilities
@@ -14,7 +14,7 @@ from shared.domain.history import HistoryEntry
 from shared.domain.messages import Message, Queue
 from shared.domain.notices import StatusNotice
 from shared.domain.policy import FlowPolicy
-from shared.domain.signing import Document, Signing
+from shared.domain.signing import Announcement, Document, Progress, Signing
 from shared.domain.states import EventKind
 from shared.verification.raw import RawCallback, VerifiedCallback
 
@@ -52,6 +52,9 @@ class SigningStore(Protocol):
 
     async def history(self, signing_id: str) -> list[HistoryEntry]:
         """All entries, oldest first."""
+
+    async def record_delivery(self, signing_id: str, announcement: Announcement) -> None:
+        """Replaces the row of one announcement. Unconditional: only the notify stage writes it after its birth."""
 
     async def claim(self, kind: str, key: str, signing_id: str, facts: Mapping[str, str]) -> Mapping[str, str] | None:
         """Create-only lookup row. None when this call made it, else the facts of the one that was there first
@@ -226,13 +229,14 @@ class StartProof:
 @dataclass(frozen=True)
 class ParticipantProgress:
     number: int
-    progress: str
+    progress: Progress
     at: datetime | None = None
 
 
 @dataclass(frozen=True)
 class ProviderStatus:
-    """A read-back. `kind` is None while the signing goes on. `known` is False for a status we have never seen."""
+    """A read-back. `kind` is ACCEPTED while a signing that went out goes on, and None for a draft that was not sent yet
+    or for a status we have never seen (then `known` is False)."""
 
     provider_status: str
     kind: EventKind | None
@@ -312,7 +316,7 @@ class SigningProvider(Protocol):
 
 
 class Notifier(Protocol):
-    async def deliver(self, url: str, event_id: str, event: Mapping[str, Any], now: datetime) -> int:
+    async def deliver(self, url: str, event: Mapping[str, Any], now: datetime) -> int:
         """POSTs one CloudEvent; returns the HTTP status. Raises NotifyRefused for an address that may not be called,
         Unavailable when no answer came."""
 
@@ -346,6 +350,8 @@ class App:
     policy: FlowPolicy
     now: Callable[[], datetime]
     random_bytes: Callable[[int], bytes]
+    # Digests of account-level webhook addresses that this process knows to be registered: saves a read per start.
+    registered_webhooks: set[str] = field(default_factory=set)
 
     def provider(self, account: str) -> SigningProvider:
         """Raises InvalidRequest(code unknown_account) for an account that is not configured."""
@@ -358,3 +364,7 @@ class App:
                 code="unknown_account",
             )
         return found
+
+    def soon(self) -> datetime:
+        """When reconcile should look again at a signing that has work under way."""
+        return self.now() + timedelta(seconds=self.policy.reconcile_min_seconds)

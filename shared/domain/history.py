@@ -26,8 +26,6 @@ class EntryKind(StrEnum):
     ATTENTION_CLEARED = "attention_cleared"
     DOWNLOAD_RETRY = "download_retry"
     FILE_STORED = "file_stored"
-    NOTIFIED = "notified"
-    NOTIFY_FAILED = "notify_failed"
     POISONED = "poisoned"
 
 

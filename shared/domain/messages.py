@@ -70,8 +70,13 @@ class ProviderEvent(Message):
     source: Source
     signing_id: str | None = None
     provider_signing_id: str | None = None
-    provider_status: str | None = None
+    access_key: str | None = Field(default=None, repr=False)
     callback: CarriedCallback | None = None
+    attempt: int = Field(default=1, ge=1)
+
+    @property
+    def event_key(self) -> str | None:
+        return self.callback.event_key if self.callback else None
 
 
 class DownloadDocuments(Message):
@@ -81,10 +86,13 @@ class DownloadDocuments(Message):
 
 
 class NotifyCaller(Message):
-    """On `caller-notifications`: deliver `event` (a CloudEvent) to `url`. `attempt` counts from 1."""
+    """On `caller-notifications`: deliver `event` (a CloudEvent) to `url`. `attempt` counts from 1.
+
+    `seq` names the announcement in the signing that this delivery settles.
+    """
 
     signing_id: str
-    event_id: str
+    seq: int
     url: str
     event: Mapping[str, Any]
     attempt: int = Field(default=1, ge=1)

@@ -30,6 +30,11 @@ class FlowPolicy:
     # How long reconcile keeps looking at a signing that expired or failed softly.
     soft_end_watch_seconds: float = 14 * 24 * HOUR
 
+    # A follow-up message that was not acted upon for so long is taken for lost.
+    follow_up_grace_seconds: float = 10 * MINUTE
+
+    # Below the host's functionTimeout of 30 minutes, on which it would restart the whole worker (host guide C4).
+    download_seconds: float = 25 * MINUTE
     # Pauses between download attempts: doubling from the first to the last.
     download_retry_first_seconds: float = 10.0
     download_retry_last_seconds: float = 30 * MINUTE
@@ -42,8 +47,8 @@ class FlowPolicy:
     # A provider that throttles is asked again after what it said, but never sooner or later than these.
     throttle_min_seconds: float = 1.0
     throttle_max_seconds: float = 15 * MINUTE
-    # A provider that is down.
-    outage_retry_seconds: float = 30.0
+    # A provider that is down: doubling pauses, from the first up to the longest of throttling above.
+    outage_retry_seconds: float = 15.0
 
     max_documents: int = 20
     max_participants: int = 50
@@ -62,6 +67,11 @@ class FlowPolicy:
     def notify_pause(self, attempt: int) -> float | None:
         """Seconds before the delivery after number `attempt`, or None when the schedule is used up."""
         return self.notify_retry_seconds[attempt - 1] if attempt <= len(self.notify_retry_seconds) else None
+
+    def outage_pause(self, attempts: int) -> float:
+        """Seconds before the next try, after `attempts` that found the provider unavailable."""
+        doublings = min(max(attempts - 1, 0), 30)
+        return min(self.outage_retry_seconds * 2.0**doublings, self.throttle_max_seconds)
 
     def throttle_pause(self, asked_seconds: float) -> float:
         return min(max(asked_seconds, self.throttle_min_seconds), self.throttle_max_seconds)

@@ -55,7 +55,6 @@ class AttentionCode(StrEnum):
     POISON = "poison"
     NOTIFY_FAILED = "notify_failed"
     PROVIDER_UNAUTHORISED = "provider_unauthorised"
-    UNKNOWN_STATUS = "unknown_status"
 
 
 class Model(BaseModel):
@@ -148,9 +147,32 @@ class StoredFile(Model):
 
 
 class DownloadProgress(Model):
+    """How far the fetching of a completed signing's documents has come."""
+
     attempts: int = 0
     last_reason: str | None = None
+    next_attempt_at: datetime | None = None
     files: tuple[StoredFile, ...] = ()
+
+
+class Announcement(Model):
+    """One notification owed to the caller, born in the same write as the move that it tells of.
+
+    `seq` is that move's number in the history, so that the event id (`signing id` + `seq`) is stable however often the
+    message is sent. It is settled when `delivered_at` or `given_up_reason` is set.
+    """
+
+    seq: int
+    state: State
+    at: datetime
+    attempts: int = 0
+    next_attempt_at: datetime
+    delivered_at: datetime | None = None
+    given_up_reason: str | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        return self.delivered_at is not None or self.given_up_reason is not None
 
 
 class Attention(Model):
@@ -194,7 +216,7 @@ class Signing(Model):
     documents: tuple[Document, ...]
     participants: tuple[Participant, ...]
 
-    due_at: datetime | None = None
+    announcements: tuple[Announcement, ...] = ()
     access_key: str | None = Field(default=None, repr=False)
     recent_event_keys: tuple[str, ...] = ()
     created_at: datetime

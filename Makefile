@@ -1,0 +1,55 @@
+# Countersign. `make demo` and `make test` set everything up by themselves; only Python 3.11+ is needed.
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: help setup demo test lint types bench start index-contract clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo            the main job with a real PDF, start to finish (OPEN=1 leaves everything running)"
+	@echo "make test            all tests"
+	@echo "make lint            formatting, lint, types, import rules"
+	@echo "make bench           measurements, as ratios against a floor taken in the same run"
+	@echo "make start           the local stack in the foreground: app on 7071, provider simulator on 7080"
+	@echo "make index-contract  load function_app.py with Microsoft's own worker runtime (needs Python 3.13)"
+	@echo "PYTHON=python3.13 VENV=.venv-3.13 make test    the same on another Python"
+
+setup: $(VENV)/.ready .azurite/.ready
+
+$(VENV)/.ready: requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }
+	@echo "[set-up] Python packages into $(VENV) (a minute or two, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --upgrade pip
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+.azurite/.ready: $(VENV)/.ready local/azurite.py
+	@echo "[set-up] Azurite, the storage emulator (half a minute, once)"
+	@$(RUN) -m local.azurite install
+	@touch $@
+
+demo: setup
+	@$(RUN) -m local.demo $(if $(OPEN),--open)
+
+test: setup
+	@$(RUN) -m pytest
+
+lint: setup
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+bench: setup
+	@$(RUN) -m tests.bench
+
+start: setup
+	@$(RUN) -m local.start
+
+index-contract: requirements.txt
+	@bash .ci/index-contract
+
+clean:
+	rm -rf $(VENV) .venv-index .azurite .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

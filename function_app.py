@@ -1,0 +1,134 @@
+"""Every trigger, nothing else: bind in, one call, bind out. Read it as the table of contents of the app."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import azure.functions as func
+
+from shared import telemetry
+from shared.api import health as health_api
+from shared.api import signings
+from shared.api.answers import Answer
+from shared.bootstrap import current, utc_now
+from shared.domain.messages import DownloadDocuments, Message, NotifyCaller, ProviderEvent, Queue, RunStart
+from shared.flow import apply, download, notify, poison, receive, reconcile, start
+from shared.verification.raw import RawCallback
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
+
+STORAGE = "CountersignStorage"
+# Well below `functionTimeout`: on that the host restarts the whole worker (host guide C4).
+RECONCILE_SECONDS = 240.0
+
+M = TypeVar("M", bound=Message)
+
+
+def _respond(answer: Answer) -> func.HttpResponse:
+    return func.HttpResponse(
+        answer.encoded(), status_code=answer.status, headers=dict(answer.headers), mimetype=answer.media_type
+    )
+
+
+def _read(msg: func.QueueMessage, kind: type[M]) -> M:
+    message = kind.model_validate_json(msg.get_body())
+    telemetry.enter_trace(message.traceparent)
+    return message
+
+
+# ------------------------------------------------------------------------------------------------ callers
+
+
+@app.route(route="signings", methods=["POST"])
+async def start_signing(req: func.HttpRequest) -> func.HttpResponse:
+    telemetry.enter_trace(req.headers.get("traceparent"))
+    return _respond(await signings.start(await current(), req.get_body(), req.headers))
+
+
+@app.route(route="signings/{signing_id}", methods=["GET"])
+async def get_signing(req: func.HttpRequest) -> func.HttpResponse:
+    return _respond(await signings.get(await current(), req.route_params["signing_id"]))
+
+
+@app.route(route="signings/{signing_id}/history", methods=["GET"])
+async def get_signing_history(req: func.HttpRequest) -> func.HttpResponse:
+    return _respond(await signings.history(await current(), req.route_params["signing_id"]))
+
+
+@app.route(route="health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+async def health(req: func.HttpRequest) -> func.HttpResponse:
+    return _respond(await health_api.health(current))
+
+
+# ---------------------------------------------------------------------------------------------- providers
+
+
+@app.route(
+    route="callbacks/{provider}/{account}/{*token}", methods=["POST", "GET"], auth_level=func.AuthLevel.ANONYMOUS
+)
+async def receive_callback(req: func.HttpRequest) -> func.HttpResponse:
+    telemetry.enter_trace(req.headers.get("traceparent"))
+    headers = {name.lower(): value for name, value in req.headers.items()}
+    raw = RawCallback(str(req.method), headers, req.get_body(), utc_now(), dict(req.params))
+    path = req.route_params
+    return func.HttpResponse(
+        status_code=await receive.run(await current(), path["provider"], path["account"], path.get("token", ""), raw)
+    )
+
+
+# ------------------------------------------------------------------------------------------------- queues
+
+
+@app.queue_trigger(arg_name="msg", queue_name=Queue.STARTS.value, connection=STORAGE)
+async def run_start(msg: func.QueueMessage) -> None:
+    await start.run(await current(), _read(msg, RunStart))
+
+
+@app.queue_trigger(arg_name="msg", queue_name=Queue.EVENTS.value, connection=STORAGE)
+async def apply_event(msg: func.QueueMessage) -> None:
+    await apply.run(await current(), _read(msg, ProviderEvent), redelivered=(msg.dequeue_count or 1) > 1)
+
+
+@app.queue_trigger(arg_name="msg", queue_name=Queue.DOWNLOADS.value, connection=STORAGE)
+async def download_documents(msg: func.QueueMessage) -> None:
+    await download.run(await current(), _read(msg, DownloadDocuments))
+
+
+@app.queue_trigger(arg_name="msg", queue_name=Queue.NOTIFICATIONS.value, connection=STORAGE)
+async def notify_caller(msg: func.QueueMessage) -> None:
+    await notify.run(await current(), _read(msg, NotifyCaller))
+
+
+# ------------------------------------------------------------------------------------------------- poison
+
+
+async def _record_poison(queue: Queue, msg: func.QueueMessage) -> None:
+    await poison.run(await current(), queue, msg.id or "", msg.get_body().decode("utf-8", "replace"))
+
+
+@app.queue_trigger(arg_name="msg", queue_name="signing-starts-poison", connection=STORAGE)
+async def poison_start(msg: func.QueueMessage) -> None:
+    await _record_poison(Queue.STARTS, msg)
+
+
+@app.queue_trigger(arg_name="msg", queue_name="signing-events-poison", connection=STORAGE)
+async def poison_event(msg: func.QueueMessage) -> None:
+    await _record_poison(Queue.EVENTS, msg)
+
+
+@app.queue_trigger(arg_name="msg", queue_name="document-downloads-poison", connection=STORAGE)
+async def poison_download(msg: func.QueueMessage) -> None:
+    await _record_poison(Queue.DOWNLOADS, msg)
+
+
+@app.queue_trigger(arg_name="msg", queue_name="caller-notifications-poison", connection=STORAGE)
+async def poison_notification(msg: func.QueueMessage) -> None:
+    await _record_poison(Queue.NOTIFICATIONS, msg)
+
+
+# ------------------------------------------------------------------------------------------------- clock
+
+
+@app.timer_trigger(arg_name="timer", schedule="%ReconcileSchedule%")
+async def reconcile_signings(timer: func.TimerRequest) -> None:
+    await reconcile.run(await current(), budget_seconds=RECONCILE_SECONDS)

@@ -1,0 +1,74 @@
+"""The caller-facing operations: plain HTTP values in, an `Answer` out. function_app.py only carries them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from shared import telemetry
+from shared.api.answers import Answer, failed_start, history_view, problem, signing_view
+from shared.api.start_request import read_start_request
+from shared.domain.commands import StartSigning
+from shared.domain.errors import CountersignError, NotFound
+from shared.domain.ids import is_signing_id
+from shared.domain.signing import Signing, State
+from shared.flow import intake
+from shared.flow import start as start_flow
+from shared.ports import App
+
+
+async def start(app: App, body: bytes, headers: Mapping[str, str]) -> Answer:
+    """`POST /api/signings`. 201 with the signing, or the provider's refusal as a problem that names the signing."""
+
+    async def work() -> Answer:
+        command = read_start_request(body, headers.get("idempotency-key"), app.now())
+        signing = await _started(app, command, wait="respond-async" not in headers.get("prefer", "").lower())
+        if signing.state is State.FAILED and signing.failure is not None:
+            return failed_start(signing, signing.failure)
+        # No 202 and no Location to poll: Logic Apps would wait for the end of the signing (power guide 0.2).
+        return Answer(201, signing_view(signing))
+
+    return await _answered(work)
+
+
+async def _started(app: App, command: StartSigning, *, wait: bool) -> Signing:
+    owner = app.random_bytes(8).hex() if wait else None
+    taken = await intake.run(app, command, lease_owner=owner)
+    if owner is None or not taken.is_new:
+        return taken.loaded.signing
+    contents = {number: document.content for number, document in enumerate(command.documents, start=1)}
+    return (await start_flow.inline(app, taken.loaded, owner, contents)).signing
+
+
+async def get(app: App, signing_id: str) -> Answer:
+    """`GET /api/signings/{id}`."""
+
+    async def work() -> Answer:
+        return Answer(200, signing_view((await app.signings.load(_known_form(signing_id))).signing))
+
+    return await _answered(work)
+
+
+async def history(app: App, signing_id: str) -> Answer:
+    """`GET /api/signings/{id}/history`."""
+
+    async def work() -> Answer:
+        entries = await app.signings.history(_known_form(signing_id))
+        if not entries:
+            raise NotFound("There is no signing with this id.")
+        return Answer(200, history_view(signing_id, entries))
+
+    return await _answered(work)
+
+
+def _known_form(signing_id: str) -> str:
+    if not is_signing_id(signing_id):
+        raise NotFound("There is no signing with this id.")
+    return signing_id
+
+
+async def _answered(work: Callable[[], Awaitable[Answer]]) -> Answer:
+    try:
+        return await work()
+    except CountersignError as error:
+        telemetry.info("request_refused", code=error.code)
+        return problem(error)

@@ -1,0 +1,197 @@
+"""The body of `POST /api/signings` as callers write it, read into the command. All problems are named at once."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from shared.domain.commands import NewDocument, StartSigning
+from shared.domain.errors import FieldError, InvalidRequest
+from shared.domain.signing import Notify, Participant, Placement, Role
+
+# The part of RFC 5321/5322 that mail systems agree on; the provider has the last word.
+_EMAIL = re.compile(r"[^@\s\"<>(),;:\\\[\]]+@[^@\s.\"<>(),;:\\\[\]]+(\.[^@\s.\"<>(),;:\\\[\]]+)+")
+_DATA_URI = re.compile(r"data:(?P<type>[\w.+-]+/[\w.+-]+)?(;[\w=.+-]+)*;base64,", re.ASCII)
+_MEDIA_TYPES = {
+    "pdf": "application/pdf",
+    "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+}
+_MAGIC = {b"%PDF-": "pdf", b"PK\x03\x04": "docx"}
+
+
+def _email(text: str) -> str:
+    if not _EMAIL.fullmatch(text):
+        raise ValueError("not an e-mail address")
+    return text
+
+
+def _aware(moment: datetime) -> datetime:
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def _file_name(text: str) -> str:
+    if not text.strip() or re.search(r'[\\/:*?"<>|\x00-\x1f]', text) or text.strip(". ") == "":
+        raise ValueError("a plain file name, without path or control characters")
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=1000)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Email = Annotated[str, Field(max_length=254), AfterValidator(_email)]
+Moment = Annotated[datetime, AfterValidator(_aware)]
+FileName = Annotated[str, Field(max_length=200), AfterValidator(_file_name)]
+
+
+class _Body(BaseModel):
+    """Unknown fields are refused: a misspelt `deadline` must not be a signing without one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _content(value: object) -> bytes:
+    """Plain base64, a data URI, or Power Automate's `{"$content-type", "$content"}` (power guide 1.7)."""
+    if isinstance(value, Mapping):
+        value = value.get("$content")
+    if not isinstance(value, str):
+        raise ValueError("base64 text, a data URI, or an object with $content")  # noqa: TRY004 (pydantic wants it)
+    marker = _DATA_URI.match(value)
+    text = value[marker.end() :] if marker else value
+    try:
+        content = base64.b64decode("".join(text.split()), validate=True)
+    except binascii.Error:
+        raise ValueError("not base64") from None
+    if not content:
+        raise ValueError("an empty file")
+    return content
+
+
+class DocumentBody(_Body):
+    name: FileName
+    content: Annotated[bytes, BeforeValidator(_content)] = Field(repr=False)
+
+    def to_domain(self) -> NewDocument:
+        return NewDocument(name=self.name, media_type=media_type_of(self.content), content=self.content)
+
+
+class ParticipantBody(_Body):
+    role: Role = Role.SIGNER
+    givenName: Name
+    familyNamePrefix: Name | None = None
+    familyName: Name
+    email: Email
+    phone: Annotated[str, Field(min_length=3, max_length=40)] | None = None
+    language: Annotated[str, Field(pattern="^[a-zA-Z]{2}$")] | None = None
+    order: Annotated[int, Field(ge=1, le=100)] = 1
+    deadline: Moment | None = None
+    message: Text | None = None
+    strongIdentity: bool = False
+    placements: tuple[Placement, ...] = ()
+
+    def to_domain(self, number: int) -> Participant:
+        return Participant(
+            number=number,
+            role=self.role,
+            given_name=self.givenName,
+            family_name_prefix=self.familyNamePrefix,
+            family_name=self.familyName,
+            email=self.email,
+            phone=self.phone,
+            language=self.language.lower() if self.language else None,
+            order=self.order,
+            deadline=self.deadline,
+            message=self.message,
+            strong_identity=self.strongIdentity,
+            placements=self.placements,
+        )
+
+
+class NotifyBody(_Body):
+    url: Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class StartBody(_Body):
+    account: Name
+    title: Name
+    documents: Annotated[tuple[DocumentBody, ...], Field(min_length=1)]
+    participants: Annotated[tuple[ParticipantBody, ...], Field(min_length=1)]
+    reference: Name | None = None
+    message: Text | None = None
+    language: Annotated[str, Field(pattern="^[a-zA-Z]{2}$")] | None = None
+    deadline: Moment | None = None
+    metadata: Annotated[Mapping[str, Annotated[str, Field(max_length=500)]], Field(max_length=20)] = Field(
+        default_factory=dict
+    )
+    options: Mapping[str, Any] = Field(default_factory=dict)
+    notify: NotifyBody | None = None
+    idempotencyKey: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+
+
+def read_start_request(body: bytes, idempotency_header: str | None, now: datetime) -> StartSigning:
+    """The command in an HTTP body. Raises InvalidRequest naming every field that does not fit."""
+    try:
+        content = json.loads(body)
+    except ValueError:
+        raise InvalidRequest("The body is not JSON.", code="invalid_json") from None
+    try:
+        parsed = StartBody.model_validate(content)
+    except ValidationError as error:
+        raise InvalidRequest("The request does not fit.", fields=_field_errors(error)) from None
+    _check_relations(parsed, now)
+    return StartSigning(
+        account=parsed.account.lower(),
+        title=parsed.title,
+        documents=tuple(document.to_domain() for document in parsed.documents),
+        participants=tuple(person.to_domain(number) for number, person in enumerate(parsed.participants, start=1)),
+        reference=parsed.reference,
+        message=parsed.message,
+        language=parsed.language.lower() if parsed.language else None,
+        deadline=parsed.deadline,
+        metadata=parsed.metadata,
+        options=parsed.options,
+        notify=Notify(url=parsed.notify.url) if parsed.notify else None,
+        idempotency_key=parsed.idempotencyKey or idempotency_header or None,
+    )
+
+
+def media_type_of(content: bytes) -> str:
+    """By the first bytes, never by what the caller says."""
+    kind = next((kind for magic, kind in _MAGIC.items() if content.startswith(magic)), None)
+    return _MEDIA_TYPES[kind] if kind else "application/octet-stream"
+
+
+def _check_relations(parsed: StartBody, now: datetime) -> None:
+    problems = []
+    count = len(parsed.documents)
+    names = [document.name.lower() for document in parsed.documents]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            problems.append(FieldError(f"documents[{index}].name", "each document needs a name of its own"))
+    for index, person in enumerate(parsed.participants):
+        for at, placement in enumerate(person.placements):
+            if placement.document > count:
+                field = f"participants[{index}].placements[{at}].document"
+                problems.append(FieldError(field, f"there are only {count} documents"))
+        if person.deadline is not None and person.deadline <= now:
+            problems.append(FieldError(f"participants[{index}].deadline", "lies in the past"))
+    if parsed.deadline is not None and parsed.deadline <= now:
+        problems.append(FieldError("deadline", "lies in the past"))
+    if problems:
+        raise InvalidRequest("The request contradicts itself.", fields=problems)
+
+
+def _field_errors(error: ValidationError) -> list[FieldError]:
+    return [FieldError(_path(item["loc"]), item["msg"].removeprefix("Value error, ")) for item in error.errors()]
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return path.lstrip(".") or "body"

@@ -1,0 +1,111 @@
+"""The composition root: Settings in, App out. Nothing else knows which concrete class stands behind a port."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from shared import settings as settings_module
+from shared import telemetry
+from shared.domain.errors import ConfigurationError
+from shared.notifier import HttpNotifier
+from shared.ports import App, SigningProvider, TokenStore
+from shared.providers import PROVIDERS
+from shared.settings import AccountSettings, Settings, StorageSettings
+from shared.storage.accounts import TableSubscriptionStore, TableTokenStore
+from shared.storage.blobs import BlobDocumentStore
+from shared.storage.clients import Endpoints, StorageClients
+from shared.storage.letters import TableDeadLetterStore
+from shared.storage.queues import StorageMessageQueue
+from shared.storage.signings import TableSigningStore
+from shared.verification.address import CallbackAddresses
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """An App with the things that have to be closed and measured around it."""
+
+    app: App
+    clients: StorageClients
+
+    async def aclose(self) -> None:
+        for provider in self.app.providers.values():
+            await provider.aclose()
+        if isinstance(self.app.notifier, HttpNotifier):
+            await self.app.notifier.aclose()
+        await self.clients.aclose()
+
+
+def build(settings: Settings) -> Deployment:
+    """Everything real. No network traffic happens here."""
+    clients = _clients(settings.storage)
+    tokens = TableTokenStore(clients)
+    providers = {name: _provider(account, tokens) for name, account in settings.accounts.items()}
+    app = App(
+        providers=providers,
+        signings=TableSigningStore(clients),
+        documents=BlobDocumentStore(clients),
+        queue=StorageMessageQueue(clients),
+        dead_letters=TableDeadLetterStore(clients),
+        subscriptions=TableSubscriptionStore(clients),
+        notifier=HttpNotifier(settings.notifier),
+        addresses=CallbackAddresses(settings.public_url, settings.callback_keys),
+        policy=settings.policy,
+        now=utc_now,
+        random_bytes=os.urandom,
+    )
+    return Deployment(app, clients)
+
+
+def _provider(account: AccountSettings, tokens: TokenStore) -> SigningProvider:
+    _, build_provider = PROVIDERS[account.provider]
+    return build_provider(account.name, account.config, tokens, utc_now)
+
+
+def _clients(storage: StorageSettings) -> StorageClients:
+    if storage.connection_string:
+        return StorageClients.from_settings(connection_string=storage.connection_string)
+    if storage.blob_service_uri and storage.queue_service_uri and storage.table_service_uri:
+        endpoints = Endpoints(storage.blob_service_uri, storage.queue_service_uri, storage.table_service_uri)
+    else:
+        endpoints = Endpoints.of_account(storage.account_name or "")
+    return StorageClients.from_settings(endpoints=endpoints, client_id=storage.client_id)
+
+
+_current: Deployment | None = None
+_building: asyncio.Lock | None = None
+
+
+async def current() -> App:
+    """The one App of this process, built at the first use. Raises ConfigurationError, each time, while settings are
+    wrong: the app keeps its functions, and each of them says what is missing."""
+    global _building  # noqa: PLW0603 (the process-wide instance is this module's purpose)
+    if _current is None:
+        if _building is None:
+            _building = asyncio.Lock()
+        async with _building:
+            await _build_once()
+    if _current is None:
+        raise ConfigurationError(["the app was closed while it was being built"])
+    return _current.app
+
+
+async def _build_once() -> None:
+    global _current  # noqa: PLW0603
+    if _current is not None:
+        return
+    try:
+        settings = settings_module.load()
+    except ConfigurationError as error:
+        telemetry.error("configuration_wrong", count=len(error.problems))
+        raise
+    deployment = build(settings)
+    if settings.create_storage_layout:
+        await deployment.clients.ensure_layout()
+    _current = deployment

@@ -1,0 +1,48 @@
+"""What a caller can ask for, already validated in shape: plain values, no transport."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from shared.domain.signing import Model, Notify, Participant
+
+
+class NewDocument(Model):
+    """A file as the caller gave it: raw bytes, already decoded."""
+
+    name: str
+    media_type: str
+    content: bytes = Field(repr=False)
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+
+class StartSigning(Model):
+    """The order to begin one signing."""
+
+    account: str
+    title: str
+    documents: tuple[NewDocument, ...]
+    participants: tuple[Participant, ...]
+    reference: str | None = None
+    message: str | None = None
+    language: str | None = None
+    deadline: datetime | None = None
+    metadata: Mapping[str, str] = Field(default_factory=dict)
+    options: Mapping[str, Any] = Field(default_factory=dict)
+    notify: Notify | None = None
+    idempotency_key: str | None = None
+
+    def fingerprint(self) -> str:
+        """SHA-256 over everything that makes two orders the same order; documents count by their hash."""
+        content = self.model_dump(mode="json", exclude={"documents", "idempotency_key"})
+        content["documents"] = [[d.name, d.media_type, d.sha256] for d in self.documents]
+        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,214 @@
+"""Stage 4: something may have changed at the provider. Read it back, decide, save once, send what follows.
+
+The message itself is never believed: it says where to look. The provider's own status is what moves a signing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared import telemetry
+from shared.domain.errors import NotFound, Permanent, ProviderNotFound, Retryable, Throttled, Unauthorised
+from shared.domain.history import EntryKind, record
+from shared.domain.messages import ProviderEvent, Queue
+from shared.domain.signing import AttentionCode, Failure, Participant, Progress, Signing, State
+from shared.domain.states import Event, EventKind, Source
+from shared.flow.amend import Change, amend, flagged, moved
+from shared.flow.follow_up import after_move, overdue, send_all, still_open
+from shared.flow.start_log import PROVIDER_SIGNING_ID, claim_provider_signing_id, lookup_key
+from shared.ports import App, Loaded, ParticipantProgress, ProviderStatus
+
+# A callback whose read-back fails is asked again this often; after that reconcile is the one who asks.
+MAX_READ_BACKS = 12
+_REMEMBERED_EVENT_KEYS = 20
+
+
+async def run(app: App, message: ProviderEvent, *, redelivered: bool) -> None:
+    """`redelivered` is True when the host gives the same queue message again: its first worker may have died between
+    saving and sending, so what should have followed is sent again."""
+    loaded = await _find(app, message)
+    if loaded is None:
+        return
+    signing = loaded.signing
+    if _is_repeat(signing, message) or signing.state is State.STORED:
+        telemetry.info("event_repeated", signing_id=signing.id, event_key=message.event_key)
+        if redelivered:
+            await send_all(app, still_open(signing))
+        return
+    provider_signing_id = _where_to_look(signing, message)
+    if provider_signing_id is None:
+        telemetry.warning("event_for_other_signing", signing_id=signing.id, account=message.account)
+        return
+    try:
+        status = await app.provider(signing.account).status(provider_signing_id, message.access_key)
+    except Retryable as error:
+        await _ask_again(app, signing, message, error)
+    except ProviderNotFound as error:
+        await _not_there(app, loaded, message, error)
+    except Permanent as error:
+        await _unreadable(app, loaded, error)
+    else:
+        await _settle(app, loaded, message, ReadBack(provider_signing_id, status))
+
+
+@dataclass(frozen=True)
+class ReadBack:
+    provider_signing_id: str
+    status: ProviderStatus
+
+
+async def _find(app: App, message: ProviderEvent) -> Loaded | None:
+    """The signing that this is about. None for a foreign one: webhooks of a whole organisation tell of all of them."""
+    signing_id = message.signing_id
+    if signing_id is None and message.provider_signing_id is not None:
+        signing_id = await app.signings.find(
+            PROVIDER_SIGNING_ID, lookup_key(message.account, message.provider_signing_id)
+        )
+    if signing_id is None:
+        telemetry.info("event_for_unknown_signing", account=message.account)
+        return None
+    try:
+        loaded = await app.signings.load(signing_id)
+    except NotFound:
+        telemetry.warning("event_for_unknown_signing", account=message.account, signing_id=signing_id)
+        return None
+    return loaded if loaded.signing.account == message.account else None
+
+
+def _is_repeat(signing: Signing, message: ProviderEvent) -> bool:
+    return message.event_key is not None and message.event_key in signing.recent_event_keys
+
+
+def _where_to_look(signing: Signing, message: ProviderEvent) -> str | None:
+    """The provider's id to read back, or None when the message names another one than this signing has.
+
+    A signing that has none yet (its start call has not returned) learns it from a callback on its own address.
+    """
+    if signing.provider_signing_id is None:
+        return message.provider_signing_id
+    is_other = message.provider_signing_id not in (None, signing.provider_signing_id)
+    return None if is_other else signing.provider_signing_id
+
+
+async def _settle(app: App, loaded: Loaded, message: ProviderEvent, read_back: ReadBack) -> None:
+    if loaded.signing.provider_signing_id is None:
+        await claim_provider_signing_id(app, loaded.signing, read_back.provider_signing_id)
+    before = loaded.signing
+    if not read_back.status.known:
+        telemetry.warning(
+            "unknown_provider_status", signing_id=before.id, provider_status=read_back.status.provider_status
+        )
+    saved = await amend(app, loaded, lambda signing: _change(app, signing, message, read_back))
+    if saved.signing.state is not before.state:
+        await _follow(app, saved.signing)
+    elif message.source is Source.RECONCILE:
+        await send_all(app, overdue(saved.signing, app.now(), app.policy))
+
+
+async def _follow(app: App, signing: Signing) -> None:
+    await send_all(app, after_move(signing, signing.history_seq))
+    if signing.state is State.COMPLETED:
+        # A lost download must be noticed sooner than a quiet open signing would be looked at.
+        await app.signings.mark_due(signing.id, app.soon())
+
+
+def _change(app: App, signing: Signing, message: ProviderEvent, read_back: ReadBack) -> Change | None:
+    updates: dict[str, object] = {}
+    if signing.provider_signing_id is None:
+        updates["provider_signing_id"] = read_back.provider_signing_id
+    if read_back.status.participants:
+        updates["participants"] = _advanced(signing.participants, read_back.status.participants)
+    if signing.start.is_uncertain and read_back.status.kind is not None:
+        updates["start"] = signing.start.model_copy(update={"invited_at": app.now()})
+    if message.access_key is not None and signing.access_key != message.access_key:
+        updates["access_key"] = message.access_key
+    change = _moved(app, signing, message, read_back.status, updates)
+    if change is None:
+        return None
+    changed, entries = change
+    if message.event_key is not None:
+        keys = (*changed.recent_event_keys, message.event_key)[-_REMEMBERED_EVENT_KEYS:]
+        changed = changed.model_copy(update={"recent_event_keys": keys})
+    return changed, entries
+
+
+def _moved(
+    app: App, signing: Signing, message: ProviderEvent, status: ProviderStatus, updates: dict[str, object]
+) -> Change | None:
+    if status.kind is not None:
+        event = Event(status.kind, app.now(), message.source, status.provider_status, status.reason)
+        change = moved(signing, event, updates)
+        if change is not None and change[1]:
+            return change
+    return _progressed(app, signing, signing.model_copy(update=updates), status)
+
+
+def _progressed(app: App, before: Signing, changed: Signing, status: ProviderStatus) -> Change | None:
+    """No move, but perhaps a new provider status or a participant who got further."""
+    if changed.provider_status != status.provider_status and not before.is_over:
+        changed = changed.model_copy(update={"provider_status": status.provider_status})
+    if changed == before:
+        return None
+    done = sum(person.progress in _DONE for person in changed.participants)
+    facts = {"provider_status": status.provider_status, "acted": f"{done}/{len(changed.participants)}"}
+    recorded, entry = record(changed, EntryKind.PROGRESS, app.now(), facts)
+    return recorded, [entry]
+
+
+_DONE = frozenset({Progress.SIGNED, Progress.APPROVED, Progress.RECEIVED, Progress.DECLINED})
+
+
+def _advanced(
+    participants: tuple[Participant, ...], progress: tuple[ParticipantProgress, ...]
+) -> tuple[Participant, ...]:
+    by_number = {item.number: item for item in progress}
+    return tuple(_advance(person, by_number.get(person.number)) for person in participants)
+
+
+def _advance(person: Participant, news: ParticipantProgress | None) -> Participant:
+    if news is None or news.progress is person.progress or person.progress in _DONE:
+        return person
+    return person.model_copy(update={"progress": news.progress, "progress_at": news.at})
+
+
+async def _ask_again(app: App, signing: Signing, message: ProviderEvent, error: Retryable) -> None:
+    """The provider cannot answer now. A new message with a delay keeps this one out of the poison queue."""
+    if message.source is Source.RECONCILE or message.attempt >= MAX_READ_BACKS:
+        telemetry.warning("read_back_left_to_reconcile", signing_id=signing.id, code=error.code)
+        return
+    if isinstance(error, Throttled):
+        pause = app.policy.throttle_pause(error.retry_after_seconds)
+    else:
+        pause = app.policy.outage_pause(message.attempt)
+    telemetry.info("read_back_postponed", signing_id=signing.id, code=error.code, delay_seconds=pause)
+    again = message.model_copy(update={"attempt": message.attempt + 1})
+    await app.queue.send(Queue.EVENTS, again, delay_seconds=pause)
+
+
+async def _not_there(app: App, loaded: Loaded, message: ProviderEvent, error: ProviderNotFound) -> None:
+    """404 for a signing that was sent out: gone, unless a callback was merely faster than the provider's own reads."""
+    signing = loaded.signing
+    if message.source is not Source.RECONCILE:
+        await _ask_again(app, signing, message, error_as_retryable(error))
+        return
+    event = Event(EventKind.FAILED, app.now(), message.source)
+    failure = Failure(code=error.code, detail="The provider no longer has this signing.", next_step=error.next_step)
+
+    def gone(current: Signing) -> Change | None:
+        return moved(current, event, {"failure": failure}) if current.state is State.STARTED else None
+
+    saved = await amend(app, loaded, gone)
+    if saved.signing.state is not signing.state:
+        await send_all(app, after_move(saved.signing, saved.signing.history_seq))
+
+
+def error_as_retryable(error: Permanent) -> Retryable:
+    """The same sentence with another verdict: the call may succeed later after all."""
+    return Retryable(error.detail, code=error.code, provider_status_code=error.provider_status_code)
+
+
+async def _unreadable(app: App, loaded: Loaded, error: Permanent) -> None:
+    telemetry.error("read_back_refused", signing_id=loaded.signing.id, code=error.code)
+    if isinstance(error, Unauthorised):
+        code, now = AttentionCode.PROVIDER_UNAUTHORISED, app.now()
+        await amend(app, loaded, lambda signing: flagged(signing, code, error.detail, now))

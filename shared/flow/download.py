@@ -1,0 +1,216 @@
+"""Stage 5: the finished documents travel from the provider into blob storage: whole, hashed, checked, written once.
+
+Completed at the provider does not mean sealed: what comes may be missing, incomplete or unsigned for a while. Then the
+attempt is counted and repeated with growing pauses; at the limit a person is told, and the attempts go on.
+
+Nothing becomes visible that was not whole: the stream is checked while it is written and committed only after that, and
+the committed file is opened once more from where it lies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+
+from shared import telemetry
+from shared.domain.errors import AlreadyExists, ArchiveNotReady, Permanent, Retryable, Throttled
+from shared.domain.history import EntryKind, HistoryEntry, record
+from shared.domain.messages import DownloadDocuments, Queue
+from shared.domain.signing import AttentionCode, Role, Signing, State, StoredFile
+from shared.domain.states import Event, EventKind, Source
+from shared.evidence import manifest
+from shared.evidence.archive import Member
+from shared.evidence.expected import ExpectedDocument, check_expected
+from shared.evidence.inspector import ArchiveInspector
+from shared.evidence.manifest import FileRecord, build_manifest
+from shared.evidence.reading import read_archive, require_same
+from shared.flow.amend import Change, amend, flagged, moved
+from shared.flow.follow_up import after_move, send_all
+from shared.ports import App, Deliverable, Loaded, SigningProvider, WrittenBlob
+
+_PDF = "application/pdf"
+# The names under which the manifest lists what was checked.
+_CHECKS = ("complete", "crc", "limits", "directory", "expected_documents", "signatures_present")
+
+
+async def run(app: App, message: DownloadDocuments) -> None:
+    """Stores what the provider has of a completed signing. Repetition is harmless."""
+    loaded = await app.signings.load(message.signing_id)
+    signing = loaded.signing
+    if signing.state is not State.COMPLETED:
+        telemetry.info("download_not_needed", signing_id=signing.id, state=signing.state)
+        return
+    try:
+        async with asyncio.timeout(app.policy.download_seconds):
+            records = await _fetch_all(app, signing)
+            files = [*(record.stored for record in records), await _write_manifest(app, signing, records)]
+    except ArchiveNotReady as error:
+        await _retry_later(app, loaded, error.reason)
+    except Throttled as error:
+        await _again(app, signing, app.policy.throttle_pause(error.retry_after_seconds))
+    except (Retryable, Permanent) as error:
+        # Even a refusal: credentials get repaired, and a signed document is never given up.
+        await _retry_later(app, loaded, error.code)
+    except TimeoutError:
+        await _retry_later(app, loaded, "too_slow")
+    else:
+        await _stored(app, loaded, files)
+
+
+async def _fetch_all(app: App, signing: Signing) -> list[FileRecord]:
+    provider = app.provider(signing.account)
+    return [await _fetch(app, provider, signing, deliverable) for deliverable in await provider.deliverables(signing)]
+
+
+async def _fetch(app: App, provider: SigningProvider, signing: Signing, deliverable: Deliverable) -> FileRecord:
+    inspector: ArchiveInspector | None = ArchiveInspector()
+    async with provider.fetch(signing, deliverable) as download:
+        name = _file_name(deliverable, download.media_type)
+        blob = f"{folder(signing)}/{name}"
+        try:
+            written = await app.documents.write_once(
+                blob, download.chunks, media_type=download.media_type, tags=_tags(signing), inspector=inspector
+            )
+        except AlreadyExists:
+            # An earlier attempt got as far as this, and its file was checked before it became visible.
+            inspector, written = None, await _existing(app, blob)
+        media_type = download.media_type
+    try:
+        members = await _read_back(app, blob, media_type, inspector)
+        matches = check_expected(members, expected_documents(signing))
+    except ArchiveNotReady:
+        # This address is written once, so a file that fails here has to make room for the good one.
+        await app.documents.delete(blob, written.etag)
+        raise
+    return FileRecord(_stored_file(written, name, deliverable.kind, media_type), members, matches, _CHECKS)
+
+
+async def _read_back(app: App, blob: str, media_type: str, inspector: ArchiveInspector | None) -> Sequence[Member]:
+    """Opens what was stored from where it lies. Its directory must list what went by; what could not be followed while
+    it went by is read through now."""
+    stored = await app.documents.open_random(blob)
+    if inspector is None or not inspector.followed:
+        return await read_archive(stored, verify_all=True)
+    if media_type != _PDF:  # a bare PDF has no directory: it went by whole, with its end in place
+        require_same(inspector.members, await read_archive(stored))
+    return inspector.members
+
+
+async def _existing(app: App, blob: str) -> WrittenBlob:
+    written = await app.documents.describe(blob)
+    if written is None:
+        raise ArchiveNotReady("blob_vanished", "another worker is storing the same file")
+    return written
+
+
+async def _write_manifest(app: App, signing: Signing, records: Sequence[FileRecord]) -> StoredFile:
+    blob = f"{folder(signing)}/{manifest.NAME}"
+    content = build_manifest(signing, records, app.now())
+
+    async def once() -> AsyncIterator[bytes]:
+        yield content
+
+    try:
+        written = await app.documents.write_once(
+            blob, once(), media_type=manifest.MEDIA_TYPE, tags=_tags(signing), inspector=None
+        )
+    except AlreadyExists:
+        written = await _existing(app, blob)
+    return _stored_file(written, manifest.NAME, "manifest", manifest.MEDIA_TYPE)
+
+
+def folder(signing: Signing) -> str:
+    """Where the files of one signing lie: sortable by time, one folder each (design 8)."""
+    at = signing.created_at
+    return f"signed/{signing.account}/{at:%Y}/{at:%m}/{signing.id}"
+
+
+def _file_name(deliverable: Deliverable, media_type: str) -> str:
+    """What was announced as an archive may come as a bare PDF (spec pkisigning, operation 5)."""
+    return f"{deliverable.name.rpartition('.')[0]}.pdf" if media_type == _PDF else deliverable.name
+
+
+def _stored_file(written: WrittenBlob, name: str, kind: str, media_type: str) -> StoredFile:
+    return StoredFile(
+        blob=written.blob,
+        name=name,
+        kind=kind,
+        media_type=media_type,
+        size=written.size,
+        sha256=written.sha256,
+        stored_at=written.written_at,
+    )
+
+
+def _tags(signing: Signing) -> dict[str, str]:
+    tags = {"signing": signing.id, "account": signing.account, "state": State.STORED.value}
+    return tags | ({"reference": signing.reference} if signing.reference else {})
+
+
+def expected_documents(signing: Signing) -> list[ExpectedDocument]:
+    """What an archive has to hold. A document that only has to be approved or received carries no signature."""
+    signers = [person for person in signing.participants if person.role is Role.SIGNER]
+    signed = {placement.document for person in signers for placement in person.placements}
+    return [
+        ExpectedDocument(document.name, document.media_type, must_be_signed=document.number in signed)
+        for document in signing.documents
+    ]
+
+
+async def _stored(app: App, loaded: Loaded, files: Sequence[StoredFile]) -> None:
+    event = Event(EventKind.DOCUMENTS_STORED, app.now(), Source.DOWNLOAD)
+
+    def store(signing: Signing) -> Change | None:
+        if signing.state is not State.COMPLETED:
+            return None
+        recorded, entries = signing, list[HistoryEntry]()
+        for file in files:
+            facts = {"blob": file.blob, "sha256": file.sha256, "size": str(file.size)}
+            recorded, entry = record(recorded, EntryKind.FILE_STORED, event.at, facts)
+            entries.append(entry)
+        progress = signing.download.model_copy(update={"files": tuple(files), "next_attempt_at": None})
+        change = moved(recorded, event, {"download": progress})
+        return None if change is None else (change[0], [*entries, *change[1]])
+
+    saved = await amend(app, loaded, store)
+    await send_all(app, after_move(saved.signing, saved.signing.history_seq))
+
+
+async def _retry_later(app: App, loaded: Loaded, reason: str) -> None:
+    attempts = loaded.signing.download.attempts + 1
+    pause, now = app.policy.download_pause(attempts), app.now()
+
+    def count(signing: Signing) -> Change | None:
+        if signing.state is not State.COMPLETED:
+            return None
+        progress = signing.download.model_copy(
+            update={
+                "attempts": attempts,
+                "last_reason": reason,
+                "next_attempt_at": now + timedelta(seconds=pause),
+            }
+        )
+        changed, entry = record(
+            signing.model_copy(update={"download": progress}),
+            EntryKind.DOWNLOAD_RETRY,
+            now,
+            {"attempt": str(attempts), "reason": reason},
+        )
+        raised = _late(changed) if attempts >= app.policy.download_attention_after else None
+        return (changed, [entry]) if raised is None else (raised[0], [entry, *raised[1]])
+
+    def _late(signing: Signing) -> Change | None:
+        detail = f"{attempts} attempts brought no whole, signed documents; the last one: {reason}."
+        return flagged(signing, AttentionCode.SEAL_LATE, detail, now)
+
+    saved = await amend(app, loaded, count)
+    telemetry.warning(
+        "download_postponed", signing_id=saved.signing.id, reason=reason, attempt=attempts, delay_seconds=pause
+    )
+    await _again(app, saved.signing, pause)
+
+
+async def _again(app: App, signing: Signing, delay_seconds: float) -> None:
+    message = DownloadDocuments(signing_id=signing.id, traceparent=telemetry.current_trace())
+    await app.queue.send(Queue.DOWNLOADS, message, delay_seconds=max(delay_seconds, 1.0))

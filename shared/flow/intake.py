@@ -1,0 +1,145 @@
+"""Stage 1: an order becomes a signing in state `requested`, with its documents staged. No provider call yet.
+
+Order of writes, and what a crash after each leaves behind:
+1. the idempotency key is claimed: a repeat takes the claimed id over and carries on here
+2. a due row: points at nothing, reconcile removes it
+3. the documents are staged: as above, and housekeeping by age
+4. the row: from here on reconcile finishes the job by itself
+5. the message on `signing-starts`
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared import telemetry
+from shared.domain.commands import NewDocument, StartSigning
+from shared.domain.errors import AlreadyExists, FieldError, IdempotencyMismatch, InvalidRequest, NotFound
+from shared.domain.history import EntryKind, record
+from shared.domain.ids import signing_id as new_signing_id
+from shared.domain.messages import Queue, RunStart
+from shared.domain.signing import Document, Signing, StartProgress
+from shared.ports import App, Loaded
+
+
+@dataclass(frozen=True)
+class Intake:
+    """`is_new` is False when an earlier request with the same key made this signing."""
+
+    loaded: Loaded
+    is_new: bool
+
+
+async def run(app: App, command: StartSigning, *, lease_owner: str | None) -> Intake:
+    """Takes an order in. With `lease_owner` the start is leased to that worker at once, else it is queued.
+
+    Raises InvalidRequest, UnsupportedFeature, IdempotencyMismatch; nothing is written before those checks pass.
+    """
+    _check(app, command)
+    now = app.now()
+    signing = _signing(app, command, new_signing_id(now, app.random_bytes(10)), now, lease_owner)
+    if command.idempotency_key is not None:
+        earlier = await _claim(app, command, command.idempotency_key, signing.id)
+        if earlier is not None:
+            found = await _existing(app, earlier)
+            if found is not None:
+                return Intake(found, is_new=False)
+            signing = _signing(app, command, earlier, now, lease_owner)
+    return await _write(app, command, signing)
+
+
+def _check(app: App, command: StartSigning) -> None:
+    provider = app.provider(command.account)
+    _check_limits(app, command)
+    if command.notify is not None:
+        app.notifier.check_url(command.notify.url)
+    provider.check(_signing(app, command, "", app.now(), None))
+
+
+def _check_limits(app: App, command: StartSigning) -> None:
+    policy = app.policy
+    problems = []
+    if len(command.documents) > policy.max_documents:
+        problems.append(FieldError("documents", f"at most {policy.max_documents} documents"))
+    if len(command.participants) > policy.max_participants:
+        problems.append(FieldError("participants", f"at most {policy.max_participants} participants"))
+    problems += [
+        FieldError(f"documents[{index}].content", f"larger than {policy.max_document_bytes} bytes")
+        for index, document in enumerate(command.documents)
+        if len(document.content) > policy.max_document_bytes
+    ]
+    if problems:
+        raise InvalidRequest("The request is larger than this gateway allows.", fields=problems)
+
+
+def _signing(app: App, command: StartSigning, new_id: str, now: datetime, lease_owner: str | None) -> Signing:
+    lease_until = now + timedelta(seconds=app.policy.start_lease_seconds) if lease_owner else None
+    return Signing(
+        id=new_id,
+        account=command.account,
+        provider=app.provider(command.account).name,
+        title=command.title,
+        reference=command.reference,
+        message=command.message,
+        language=command.language,
+        deadline=command.deadline,
+        metadata=command.metadata,
+        options=command.options,
+        notify=command.notify,
+        idempotency_key=command.idempotency_key,
+        documents=tuple(_document(new_id, number, file) for number, file in enumerate(command.documents, start=1)),
+        participants=command.participants,
+        start=StartProgress(lease_owner=lease_owner, lease_until=lease_until, attempts=1 if lease_owner else 0),
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _document(new_id: str, number: int, file: NewDocument) -> Document:
+    return Document(
+        number=number,
+        name=file.name,
+        media_type=file.media_type,
+        size=len(file.content),
+        sha256=file.sha256,
+        blob=f"staging/{new_id}/{number}",
+    )
+
+
+async def _claim(app: App, command: StartSigning, key: str, new_id: str) -> str | None:
+    """None when the key is ours, else the signing id of the request that had it first."""
+    fingerprint = command.fingerprint()
+    earlier = await app.signings.claim(
+        "idempotency-key", f"{command.account}\n{key}", new_id, {"fingerprint": fingerprint}
+    )
+    if earlier is None:
+        return None
+    if earlier.get("fingerprint") != fingerprint:
+        raise IdempotencyMismatch("This idempotency key was used before, with another request body.")
+    telemetry.info("start_repeated", account=command.account, signing_id=earlier["signing_id"])
+    return earlier["signing_id"]
+
+
+async def _existing(app: App, signing_id: str) -> Loaded | None:
+    try:
+        return await app.signings.load(signing_id)
+    except NotFound:
+        return None
+
+
+async def _write(app: App, command: StartSigning, signing: Signing) -> Intake:
+    await app.signings.mark_due(signing.id, signing.created_at + timedelta(seconds=app.policy.reconcile_min_seconds))
+    for document, file in zip(signing.documents, command.documents, strict=True):
+        await app.documents.stage(document.blob, file.content, document.media_type)
+    facts = {"account": signing.account, "documents": str(len(signing.documents))}
+    signing, entry = record(signing, EntryKind.REQUESTED, signing.created_at, facts)
+    try:
+        loaded = await app.signings.create(signing, [entry])
+    except AlreadyExists:
+        return Intake(await app.signings.load(signing.id), is_new=False)
+    is_leased = signing.start.lease_owner is not None
+    message = RunStart(signing_id=signing.id, traceparent=telemetry.current_trace())
+    await app.queue.send(Queue.STARTS, message, delay_seconds=app.policy.start_retry_seconds if is_leased else 0)
+    telemetry.info("signing_requested", signing_id=signing.id, account=signing.account, provider=signing.provider)
+    return Intake(loaded, is_new=True)

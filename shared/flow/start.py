@@ -1,0 +1,273 @@
+"""Stage 2: the provider calls that turn a requested signing into a started one, resumable and never twice.
+
+One worker at a time holds a lease on the row. Before the one call that invites people the row is marked `inviting`; a
+worker that finds the mark without a result does not call again, but looks for proof at the provider:
+
+    invited            -> the signing is started
+    not invited        -> the mark is taken back and the start carries on
+    nothing to be seen -> wait for a callback on the signing's own address; after a limit, tell a person
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from shared import telemetry
+from shared.domain.errors import (
+    ConcurrentUpdate,
+    CountersignError,
+    CreditsExhausted,
+    LeaseLost,
+    Permanent,
+    Retryable,
+    Throttled,
+    Unauthorised,
+    Unavailable,
+)
+from shared.domain.history import EntryKind, record
+from shared.domain.messages import Queue, RunStart
+from shared.domain.signing import AttentionCode, Document, Failure, Signing, StartProgress, State
+from shared.domain.states import Event, EventKind, Source
+from shared.flow import subscribe
+from shared.flow.amend import Change, amend, flagged, moved
+from shared.flow.follow_up import after_move, overdue, send_all
+from shared.flow.start_log import LeasedStartLog, claim_provider_signing_id
+from shared.ports import App, Loaded, Started, StartOrder, StartProof
+
+_ATTENTION_FOR = {CreditsExhausted: AttentionCode.CREDITS_EXHAUSTED, Unauthorised: AttentionCode.PROVIDER_UNAUTHORISED}
+
+
+async def inline(app: App, loaded: Loaded, owner: str, contents: Mapping[int, bytes]) -> Loaded:
+    """Starts within the time budget of an HTTP call; `owner` holds the lease since intake.
+
+    Past the budget the work goes on in the background and the signing is returned as it is. Should the process end
+    then, the delayed message on `signing-starts` carries on.
+    """
+    work = asyncio.create_task(_attempt(app, loaded, owner, contents))
+    _background.add(work)
+    work.add_done_callback(_background.discard)
+    done, _ = await asyncio.wait({work}, timeout=app.policy.start_inline_seconds)
+    if done:
+        return work.result()
+    telemetry.info("start_continues_in_background", signing_id=loaded.signing.id)
+    return await app.signings.load(loaded.signing.id)
+
+
+# asyncio keeps only weak references to tasks.
+_background: set[asyncio.Task[Loaded]] = set()
+
+
+async def run(app: App, message: RunStart) -> None:
+    """Carries a start on from the queue. Redelivery and repetition are harmless."""
+    loaded = await app.signings.load(message.signing_id)
+    signing, now = loaded.signing, app.now()
+    if signing.state is not State.REQUESTED:
+        await send_all(app, overdue(signing, now, app.policy))
+        return
+    if signing.start.lease_until is not None and signing.start.lease_until > now:
+        await _again(app, signing, (signing.start.lease_until - now).total_seconds())
+        return
+    if signing.start.is_uncertain:
+        await _look_for_proof(app, loaded)
+        return
+    owner = app.random_bytes(8).hex()
+    leased = await _lease(app, loaded, owner)
+    if leased is not None:
+        await _attempt(app, leased, owner, {})
+
+
+async def _lease(app: App, loaded: Loaded, owner: str) -> Loaded | None:
+    """Takes the lease, or None when another worker was faster."""
+    now = app.now()
+    start = loaded.signing.start
+    progress = start.model_copy(
+        update={
+            "lease_owner": owner,
+            "lease_until": now + timedelta(seconds=app.policy.start_lease_seconds),
+            "attempts": start.attempts + 1,
+        }
+    )
+    signing, entry = record(
+        loaded.signing.model_copy(update={"start": progress}),
+        EntryKind.START_ATTEMPT,
+        now,
+        {"attempt": str(progress.attempts)},
+    )
+    try:
+        return await app.signings.save(loaded, signing, [entry])
+    except ConcurrentUpdate:
+        return None
+
+
+async def _attempt(app: App, loaded: Loaded, owner: str, contents: Mapping[int, bytes]) -> Loaded:
+    log = LeasedStartLog(app, loaded, owner)
+    provider = app.provider(loaded.signing.account)
+    try:
+        await subscribe.ensure(app, provider)
+        started = await provider.start(_order(app, loaded.signing, contents), log)
+    except LeaseLost:
+        telemetry.warning("start_lease_lost", signing_id=loaded.signing.id)
+        return await app.signings.load(loaded.signing.id)
+    except Retryable as error:
+        return await _postpone(app, log.loaded, error)
+    except Permanent as error:
+        return await _fail(app, log.loaded, error)
+    return await _accepted(app, log.loaded, started)
+
+
+def _order(app: App, signing: Signing, contents: Mapping[int, bytes]) -> StartOrder:
+    async def read(document: Document) -> bytes:
+        content = contents.get(document.number)
+        return content if content is not None else await app.documents.read_staged(document.blob)
+
+    url = app.addresses.for_signing(signing.provider, signing.account, signing.id)
+    return StartOrder(signing=signing, callback_url=url, read_document=read)
+
+
+async def _accepted(app: App, loaded: Loaded, started: Started) -> Loaded:
+    if loaded.signing.provider_signing_id != started.provider_signing_id:
+        await claim_provider_signing_id(app, loaded.signing, started.provider_signing_id)
+    now = app.now()
+    event = Event(EventKind.ACCEPTED, now, Source.START, provider_status=started.provider_status)
+
+    def accept(signing: Signing) -> Change | None:
+        progress = signing.start.model_copy(
+            update={"inviting_at": signing.start.inviting_at or now, "invited_at": now} | _RELEASED
+        )
+        updates: dict[str, object] = {"start": progress}
+        if signing.provider_signing_id is None:
+            updates["provider_signing_id"] = started.provider_signing_id
+        return moved(signing, event, updates)
+
+    accepted = await amend(app, loaded, accept)
+    if accepted.signing.state is State.STARTED:
+        await send_all(app, after_move(accepted.signing, accepted.signing.history_seq))
+    await app.documents.delete_staged(accepted.signing.id)
+    return accepted
+
+
+_RELEASED: dict[str, object] = {"lease_owner": None, "lease_until": None}
+
+
+async def _postpone(app: App, loaded: Loaded, error: Retryable) -> Loaded:
+    """The provider cannot now. A call that may have invited people leaves its mark: proof is looked for first."""
+    is_open = loaded.signing.start.is_uncertain and not _certainly_not_sent(error)
+
+    def release(signing: Signing) -> Change:
+        kept = signing.start.inviting_at if is_open else None
+        progress = signing.start.model_copy(update=_RELEASED | {"inviting_at": kept})
+        entry_facts = {"code": error.code, "uncertain": str(is_open).lower()}
+        changed, entry = record(
+            signing.model_copy(update={"start": progress}), EntryKind.START_ATTEMPT, app.now(), entry_facts
+        )
+        return changed, [entry]
+
+    released = await amend(app, loaded, lambda signing: release(signing) if _is_starting(signing) else None)
+    telemetry.warning(
+        "start_postponed",
+        signing_id=released.signing.id,
+        code=error.code,
+        reason="uncertain" if is_open else "retryable",
+        provider_status_code=error.provider_status_code,
+    )
+    if is_open:
+        await _again(app, released.signing, app.policy.invite_proof_after_seconds)
+    elif _is_starting(released.signing):
+        await _again(app, released.signing, _pause(app, released.signing.start, error))
+    return released
+
+
+def _certainly_not_sent(error: Retryable) -> bool:
+    return isinstance(error, Throttled) or (isinstance(error, Unavailable) and not error.sent)
+
+
+def _pause(app: App, progress: StartProgress, error: Retryable) -> float:
+    if isinstance(error, Throttled):
+        return app.policy.throttle_pause(error.retry_after_seconds)
+    return app.policy.outage_pause(progress.attempts)
+
+
+def _is_starting(signing: Signing) -> bool:
+    return signing.state is State.REQUESTED
+
+
+async def _again(app: App, signing: Signing, delay_seconds: float) -> None:
+    message = RunStart(signing_id=signing.id, traceparent=telemetry.current_trace())
+    await app.queue.send(Queue.STARTS, message, delay_seconds=max(delay_seconds, 1.0))
+
+
+async def _fail(app: App, loaded: Loaded, error: Permanent) -> Loaded:
+    now = app.now()
+    failure = Failure(code=error.code, detail=error.detail, next_step=error.next_step)
+    event = Event(EventKind.FAILED, now, Source.START)
+
+    def fail(signing: Signing) -> Change | None:
+        if not _is_starting(signing):
+            return None
+        progress = signing.start.model_copy(update=_RELEASED | {"inviting_at": None})
+        return moved(signing, event, {"start": progress, "failure": failure})
+
+    failed = await amend(app, loaded, fail)
+    code = _ATTENTION_FOR.get(type(error))
+    move_seq = failed.signing.history_seq
+    if code is not None:
+        failed = await amend(app, failed, lambda signing: flagged(signing, code, error.detail, now))
+    telemetry.warning(
+        "start_refused", signing_id=failed.signing.id, code=error.code, provider_status_code=error.provider_status_code
+    )
+    await send_all(app, after_move(failed.signing, move_seq))
+    await app.documents.delete_staged(failed.signing.id)
+    return failed
+
+
+async def _look_for_proof(app: App, loaded: Loaded) -> None:
+    signing, now = loaded.signing, app.now()
+    inviting_at = signing.start.inviting_at or now
+    proof_at = inviting_at + timedelta(seconds=app.policy.invite_proof_after_seconds)
+    if now < proof_at:
+        await _again(app, signing, (proof_at - now).total_seconds())
+        return
+    log = LeasedStartLog(app, loaded, owner="")
+    try:
+        proof = await app.provider(signing.account).prove_start(_order(app, signing, {}), log)
+    except CountersignError as error:
+        telemetry.warning("start_proof_unavailable", signing_id=signing.id, code=error.code)
+        proof = StartProof(invited=None)
+    await _act_on_proof(app, loaded, proof, inviting_at)
+
+
+async def _act_on_proof(app: App, loaded: Loaded, proof: StartProof, inviting_at: datetime) -> None:
+    signing, now = loaded.signing, app.now()
+    if proof.invited is True and proof.started is not None:
+        await _accepted(app, loaded, proof.started)
+    elif proof.invited is False:
+        await _take_mark_back(app, loaded)
+    elif now >= inviting_at + timedelta(seconds=app.policy.start_uncertain_after_seconds):
+        detail = "It is not known whether the provider invited the signers. Nothing is sent again without proof."
+        await amend(
+            app,
+            loaded,
+            lambda current: (
+                flagged(current, AttentionCode.START_UNCERTAIN, detail, now) if current.start.is_uncertain else None
+            ),
+        )
+    else:
+        await _again(app, signing, app.policy.invite_proof_after_seconds)
+
+
+async def _take_mark_back(app: App, loaded: Loaded) -> None:
+    """Proof that nobody was invited. Conditional on the very state that was looked at: no reload, no second thought."""
+    progress = loaded.signing.start.model_copy(update={"inviting_at": None})
+    signing, entry = record(
+        loaded.signing.model_copy(update={"start": progress}),
+        EntryKind.START_ATTEMPT,
+        app.now(),
+        {"proof": "not_invited"},
+    )
+    try:
+        saved = await app.signings.save(loaded, signing, [entry])
+    except ConcurrentUpdate:
+        return
+    await _again(app, saved.signing, 1.0)

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.api.start_request import read_start_request
+from shared.domain.errors import InvalidRequest
+from tests.domain.make import NOW
+
+PDF = b"%PDF-1.7 something"
+
+
+def body(**changes: Any) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "account": "PKI",
+        "title": "Lease 2026-17",
+        "documents": [{"name": "lease.pdf", "content": base64.b64encode(PDF).decode()}],
+        "participants": [
+            {"givenName": "Ada", "familyName": "Jansen", "email": "ada@example.org", "placements": [{"text": "_s1_"}]}
+        ],
+    }
+    return content | changes
+
+
+def read(content: object, header: str | None = None) -> Any:
+    return read_start_request(json.dumps(content).encode(), header, NOW)
+
+
+def fields_of(content: object) -> dict[str, str]:
+    with pytest.raises(InvalidRequest) as refusal:
+        read(content)
+    return {item.field: item.message for item in refusal.value.fields}
+
+
+def test_the_smallest_request_is_read() -> None:
+    command = read(body())
+    assert command.account == "pki"
+    assert command.documents[0].content == PDF
+    assert command.documents[0].media_type == "application/pdf"
+    assert command.participants[0].number == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        base64.b64encode(PDF).decode(),
+        f"data:application/pdf;base64,{base64.b64encode(PDF).decode()}",
+        {"$content-type": "application/pdf", "$content": base64.b64encode(PDF).decode()},
+        base64.encodebytes(PDF).decode(),
+    ],
+)
+def test_every_platform_form_of_a_file_is_read(content: object) -> None:
+    assert read(body(documents=[{"name": "a.pdf", "content": content}])).documents[0].content == PDF
+
+
+@pytest.mark.parametrize("content", ["not base64!", "", "JVBER", 7, None, {"content": "x"}, ["JVBERi0="]])
+def test_a_file_that_is_none_is_named(content: object) -> None:
+    assert "documents[0].content" in fields_of(body(documents=[{"name": "a.pdf", "content": content}]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"account": None}, "account"),
+        ({"title": ""}, "title"),
+        ({"documents": []}, "documents"),
+        ({"participants": []}, "participants"),
+        ({"deadlin": "2030-01-01T00:00:00Z"}, "deadlin"),
+        ({"deadline": "2020-01-01T00:00:00Z"}, "deadline"),
+        ({"deadline": "soon"}, "deadline"),
+        ({"language": "english"}, "language"),
+        ({"metadata": {"a": 1}}, "metadata.a"),
+        ({"notify": {}}, "notify.url"),
+        ({"documents": [{"name": "../a.pdf", "content": "JVBERi0="}]}, "documents[0].name"),
+        ({"documents": [{"name": "..", "content": "JVBERi0="}]}, "documents[0].name"),
+        (
+            {"documents": [{"name": "A.pdf", "content": "JVBERi0="}, {"name": "a.pdf", "content": "JVBERi0="}]},
+            "documents[1].name",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_named(changes: dict[str, Any], field: str) -> None:
+    assert field in fields_of(body(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"email": "ada@"}, "participants[0].email"),
+        ({"email": "ada @example.org"}, "participants[0].email"),
+        ({"role": "witness"}, "participants[0].role"),
+        ({"givenName": ""}, "participants[0].givenName"),
+        ({"placements": [{"document": 2, "text": "x"}]}, "participants[0].placements[0].document"),
+        ({"deadline": "2020-01-01T00:00:00Z"}, "participants[0].deadline"),
+    ],
+)
+def test_what_does_not_fit_a_participant_is_named(changes: dict[str, Any], field: str) -> None:
+    person = body()["participants"][0] | changes
+    assert field in fields_of(body(participants=[person]))
+
+
+def test_all_problems_are_named_at_once() -> None:
+    assert fields_of({"account": "pki"}).keys() == {"title", "documents", "participants"}
+
+
+def test_the_key_in_the_body_wins_over_the_header() -> None:
+    assert read(body(), "from-header").idempotency_key == "from-header"
+    assert read(body(idempotencyKey="from-body"), "from-header").idempotency_key == "from-body"
+
+
+def test_a_fingerprint_tells_orders_apart_but_not_keys() -> None:
+    same = read(body(), "one").fingerprint()
+    assert read(body(), "two").fingerprint() == same
+    assert read(body(title="Lease 2026-18"), "one").fingerprint() != same
+    other = [{"name": "lease.pdf", "content": base64.b64encode(PDF + b"!").decode()}]
+    assert read(body(documents=other), "one").fingerprint() != same
+
+
+@given(st.binary())
+def test_any_bytes_are_read_or_refused(content: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        read_start_request(content, None, NOW)
+
+
+def test_document_bytes_are_not_in_a_repr() -> None:
+    assert "%PDF" not in repr(read(body()))

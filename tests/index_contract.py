@@ -1,0 +1,105 @@
+"""Loads function_app.py with `azure-functions-runtime` and invokes a function through it. Run by `make index-contract`.
+
+Not a pytest module: the runtime needs Python 3.13 and an environment of its own (it selects the platform's version when
+it stands in requirements.txt), and it keeps one app per process.
+"""
+
+# ruff: noqa: T201
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import types
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+EXPECTED = {
+    "start_signing": "httpTrigger",
+    "get_signing": "httpTrigger",
+    "get_signing_history": "httpTrigger",
+    "health": "httpTrigger",
+    "receive_callback": "httpTrigger",
+    "run_start": "queueTrigger",
+    "apply_event": "queueTrigger",
+    "download_documents": "queueTrigger",
+    "notify_caller": "queueTrigger",
+    "poison_start": "queueTrigger",
+    "poison_event": "queueTrigger",
+    "poison_download": "queueTrigger",
+    "poison_notification": "queueTrigger",
+    "reconcile_signings": "timerTrigger",
+}
+
+
+class _BindingInfo:
+    """The enum values that the runtime takes from its host's protobuf module; nothing else of it is needed."""
+
+    undefined, inout, out = 0, 2, 1
+
+
+def index() -> dict[str, object]:
+    """Every function, validated as the platform does at load. Raises the platform's own FunctionLoadError."""
+    import azure_functions_runtime.handle_event as handle_event  # noqa: PLC0415
+    from azure_functions_runtime import start_threadpool_executor  # noqa: PLC0415
+    from azure_functions_runtime.bindings.meta import load_binding_registry  # noqa: PLC0415
+    from azure_functions_runtime.loader import index_function_app  # noqa: PLC0415
+
+    handle_event.protos = types.SimpleNamespace(BindingInfo=_BindingInfo)
+    sys.path.insert(0, str(ROOT))
+    load_binding_registry()
+    start_threadpool_executor()
+    functions = index_function_app(str(ROOT / "function_app.py"))
+    return {
+        function.get_function_name(): handle_event._functions.add_indexed_function(
+            function=function, protos=handle_event.protos
+        )
+        for function in functions
+    }
+
+
+async def invoke_health(info: object) -> str:
+    """Health answers through the runtime: 503 naming the settings that this bare process does not have."""
+    from azure_functions_runtime.bindings.datumdef import Datum  # noqa: PLC0415
+    from azure_functions_runtime.native_invocation import invocation_request_native  # noqa: PLC0415
+
+    request = {
+        "method": Datum("GET", "string"),
+        "url": Datum("http://127.0.0.1/api/health", "string"),
+        "headers": {},
+        "params": {},
+        "query": {},
+        "body": Datum(b"", "bytes"),
+    }
+    ok, answer, _, error, _ = await invocation_request_native(
+        "index-contract", info.function_id, [("req", Datum(request, "http"))], {}
+    )
+    if not ok:
+        raise SystemExit(f"health could not be invoked: {error}")
+    return str(answer)
+
+
+def main() -> None:
+    for name in [name for name in os.environ if "__" in name or name.startswith("Countersign")]:  # noqa: TID251
+        del os.environ[name]  # noqa: TID251
+    infos = index()
+    found = {
+        name: info.trigger_metadata["type"] if info.trigger_metadata else "httpTrigger" for name, info in infos.items()
+    }
+    if set(found) != set(EXPECTED):
+        raise SystemExit(f"functions differ: {sorted(set(found) ^ set(EXPECTED))}")
+    declared = {
+        json.loads(binding)["type"] for info in infos.values() for binding in info.func.__dict__.get("_bindings", [])
+    }
+    print("declared", declared)
+    print(asyncio.run(invoke_health(infos["health"])))
+    print(
+        f"index contract: {len(found)} functions load under the platform's runtime on Python {sys.version.split()[0]}"
+    )
+
+
+if __name__ == "__main__":
+    main()
