@@ -278,8 +278,10 @@ class SigningProvider(Protocol):
     async def prove_start(self, order: StartOrder, log: StartLog) -> StartProof:
         """Looks, without changing anything, whether an uncertain invitation went out."""
 
-    async def status(self, provider_signing_id: str, access_key: str | None = None) -> ProviderStatus:
-        """The read-back. Raises ProviderError."""
+    async def status(
+        self, provider_signing_id: str, access_key: str | None = None, *, signing: Signing | None = None
+    ) -> ProviderStatus:
+        """The read-back; with `signing` it also tells which participants have acted. Raises ProviderError."""
 
     async def deliverables(self, signing: Signing) -> Sequence[Deliverable]:
         """The files to fetch once the signing is completed."""

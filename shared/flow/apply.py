@@ -40,7 +40,8 @@ async def run(app: App, message: ProviderEvent, *, redelivered: bool) -> None:
         telemetry.warning("event_for_other_signing", signing_id=signing.id, account=message.account)
         return
     try:
-        status = await app.provider(signing.account).status(provider_signing_id, message.access_key)
+        provider = app.provider(signing.account)
+        status = await provider.status(provider_signing_id, message.access_key, signing=signing)
     except Retryable as error:
         await _ask_again(app, signing, message, error)
     except ProviderNotFound as error:
