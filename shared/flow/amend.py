@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from shared import telemetry
@@ -21,7 +22,24 @@ MAX_TRIES = 8
 _STICKY = frozenset({AttentionCode.CONFLICT, AttentionCode.POISON})
 
 
-async def amend(app: App, loaded: Loaded, change: Callable[[Signing], Change | None]) -> Loaded:
+@dataclass(frozen=True)
+class Amended:
+    """What a signing is now, and the entries that this very save brought: none when it changed nothing."""
+
+    loaded: Loaded
+    entries: tuple[HistoryEntry, ...] = ()
+
+    @property
+    def signing(self) -> Signing:
+        return self.loaded.signing
+
+    @property
+    def move(self) -> HistoryEntry | None:
+        """The entry of the move that this save was, if it was one."""
+        return next((entry for entry in self.entries if entry.kind is EntryKind.MOVED), None)
+
+
+async def amend(app: App, loaded: Loaded, change: Callable[[Signing], Change | None]) -> Amended:
     """Applies `change` to the signing and saves it under its etag.
 
     `change` is pure and may run several times, each on fresher state; None means that there is nothing to save.
@@ -30,10 +48,10 @@ async def amend(app: App, loaded: Loaded, change: Callable[[Signing], Change | N
     for _ in range(MAX_TRIES):
         changed = change(loaded.signing)
         if changed is None:
-            return loaded
+            return Amended(loaded)
         signing, entries = changed
         try:
-            return await app.signings.save(loaded, signing, entries)
+            return Amended(await app.signings.save(loaded, signing, entries), tuple(entries))
         except ConcurrentUpdate:
             telemetry.info("save_conflict", signing_id=loaded.signing.id)
             loaded = await app.signings.load(loaded.signing.id)

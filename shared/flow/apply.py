@@ -14,7 +14,7 @@ from shared.domain.messages import ProviderEvent, Queue
 from shared.domain.signing import AttentionCode, Failure, Participant, Progress, Signing, State
 from shared.domain.states import Event, EventKind, Source
 from shared.flow.amend import Change, amend, flagged, moved
-from shared.flow.follow_up import after_move, overdue, send_all, still_open
+from shared.flow.follow_up import overdue, send_after, send_all, still_open
 from shared.flow.start_log import PROVIDER_SIGNING_ID, claim_provider_signing_id, lookup_key
 from shared.ports import App, Loaded, ParticipantProgress, ProviderStatus
 
@@ -100,16 +100,15 @@ async def _settle(app: App, loaded: Loaded, message: ProviderEvent, read_back: R
             "unknown_provider_status", signing_id=before.id, provider_status=read_back.status.provider_status
         )
     saved = await amend(app, loaded, lambda signing: _change(app, signing, message, read_back))
-    if saved.signing.state is not before.state:
-        await _follow(app, saved.signing)
+    if await send_after(app, saved):
+        await _expect_soon(app, saved.signing)
     elif message.source is Source.RECONCILE:
         await send_all(app, overdue(saved.signing, app.now(), app.policy))
 
 
-async def _follow(app: App, signing: Signing) -> None:
-    await send_all(app, after_move(signing, signing.history_seq))
+async def _expect_soon(app: App, signing: Signing) -> None:
+    """A lost download must be noticed sooner than a quiet open signing would be looked at."""
     if signing.state is State.COMPLETED:
-        # A lost download must be noticed sooner than a quiet open signing would be looked at.
         await app.signings.mark_due(signing.id, app.soon())
 
 
@@ -198,9 +197,7 @@ async def _not_there(app: App, loaded: Loaded, message: ProviderEvent, error: Pr
     def gone(current: Signing) -> Change | None:
         return moved(current, event, {"failure": failure}) if current.state is State.STARTED else None
 
-    saved = await amend(app, loaded, gone)
-    if saved.signing.state is not signing.state:
-        await send_all(app, after_move(saved.signing, saved.signing.history_seq))
+    await send_after(app, await amend(app, loaded, gone))
 
 
 def error_as_retryable(error: Permanent) -> Retryable:

@@ -26,7 +26,7 @@ from shared.evidence.inspector import ArchiveInspector
 from shared.evidence.manifest import FileRecord, build_manifest
 from shared.evidence.reading import read_archive, require_same
 from shared.flow.amend import Change, amend, flagged, moved
-from shared.flow.follow_up import after_move, send_all
+from shared.flow.follow_up import send_after
 from shared.ports import App, Deliverable, Loaded, SigningProvider, WrittenBlob
 
 _PDF = "application/pdf"
@@ -173,8 +173,7 @@ async def _stored(app: App, loaded: Loaded, files: Sequence[StoredFile]) -> None
         change = moved(recorded, event, {"download": progress})
         return None if change is None else (change[0], [*entries, *change[1]])
 
-    saved = await amend(app, loaded, store)
-    await send_all(app, after_move(saved.signing, saved.signing.history_seq))
+    await send_after(app, await amend(app, loaded, store))
 
 
 async def _retry_later(app: App, loaded: Loaded, reason: str) -> None:

@@ -13,6 +13,7 @@ from shared import telemetry
 from shared.domain.messages import DownloadDocuments, Message, NotifyCaller, Queue, RunStart
 from shared.domain.policy import FlowPolicy
 from shared.domain.signing import Announcement, Signing, State
+from shared.flow.amend import Amended
 from shared.flow.cloud_event import cloud_event
 from shared.ports import App
 
@@ -50,6 +51,14 @@ def overdue(signing: Signing, now: datetime, policy: FlowPolicy) -> list[FollowU
     if signing.state is State.COMPLETED and (signing.download.next_attempt_at or signing.updated_at) + grace <= now:
         found.append(_download(signing))
     return found
+
+
+async def send_after(app: App, amended: Amended) -> bool:
+    """Sends what the move calls for that `amended` was; False when it was none."""
+    if amended.move is None:
+        return False
+    await send_all(app, after_move(amended.signing, amended.move.seq))
+    return True
 
 
 async def send_all(app: App, messages: Iterable[FollowUp]) -> None:

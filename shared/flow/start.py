@@ -32,7 +32,7 @@ from shared.domain.signing import AttentionCode, Document, Failure, Signing, Sta
 from shared.domain.states import Event, EventKind, Source
 from shared.flow import subscribe
 from shared.flow.amend import Change, amend, flagged, moved
-from shared.flow.follow_up import after_move, overdue, send_all
+from shared.flow.follow_up import overdue, send_after, send_all
 from shared.flow.start_log import LeasedStartLog, claim_provider_signing_id
 from shared.ports import App, Loaded, Started, StartOrder, StartProof
 
@@ -142,10 +142,9 @@ async def _accepted(app: App, loaded: Loaded, started: Started) -> Loaded:
         return moved(signing, event, updates)
 
     accepted = await amend(app, loaded, accept)
-    if accepted.signing.state is State.STARTED:
-        await send_all(app, after_move(accepted.signing, accepted.signing.history_seq))
+    await send_after(app, accepted)
     await app.documents.delete_staged(accepted.signing.id)
-    return accepted
+    return accepted.loaded
 
 
 _RELEASED: dict[str, object] = {"lease_owner": None, "lease_until": None}
@@ -176,7 +175,7 @@ async def _postpone(app: App, loaded: Loaded, error: Retryable) -> Loaded:
         await _again(app, released.signing, app.policy.invite_proof_after_seconds)
     elif _is_starting(released.signing):
         await _again(app, released.signing, _pause(app, released.signing.start, error))
-    return released
+    return released.loaded
 
 
 def _certainly_not_sent(error: Retryable) -> bool:
@@ -210,16 +209,16 @@ async def _fail(app: App, loaded: Loaded, error: Permanent) -> Loaded:
         return moved(signing, event, {"start": progress, "failure": failure})
 
     failed = await amend(app, loaded, fail)
-    code = _ATTENTION_FOR.get(type(error))
-    move_seq = failed.signing.history_seq
-    if code is not None:
-        failed = await amend(app, failed, lambda signing: flagged(signing, code, error.detail, now))
     telemetry.warning(
         "start_refused", signing_id=failed.signing.id, code=error.code, provider_status_code=error.provider_status_code
     )
-    await send_all(app, after_move(failed.signing, move_seq))
+    await send_after(app, failed)
     await app.documents.delete_staged(failed.signing.id)
-    return failed
+    code = _ATTENTION_FOR.get(type(error))
+    if code is None:
+        return failed.loaded
+    raised = await amend(app, failed.loaded, lambda signing: flagged(signing, code, error.detail, now))
+    return raised.loaded
 
 
 async def _look_for_proof(app: App, loaded: Loaded) -> None:

@@ -44,7 +44,7 @@ class LeasedStartLog:
             )
             return changed, [entry]
 
-        self.loaded = await amend(self._app, self.loaded, remember)
+        self.loaded = (await amend(self._app, self.loaded, remember)).loaded
 
     async def inviting(self) -> None:
         """Marks that the next call invites people. Raises LeaseLost, and Unavailable when the marker took so long to
@@ -56,7 +56,7 @@ class LeasedStartLog:
             changed, entry = record(signing.model_copy(update={"start": progress}), EntryKind.INVITING, marked_at, {})
             return changed, [entry]
 
-        self.loaded = await amend(self._app, self.loaded, mark)
+        self.loaded = (await amend(self._app, self.loaded, mark)).loaded
         if self._app.now() - marked_at > timedelta(seconds=self._app.policy.invite_window_seconds):
             raise Unavailable("the invitation was not sent: saving its marker took too long", sent=False)
 
