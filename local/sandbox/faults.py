@@ -25,6 +25,8 @@ class FaultKind(StrEnum):
     """Act, then answer `status`."""
     SLOW = "slow"
     """Wait `seconds`, then go on."""
+    SLOW_ANSWER = "slow_answer"
+    """Act, then wait `seconds` before answering: callbacks overtake the answer."""
     HANG_UP_BEFORE = "hang_up_before"
     """Close the connection without acting."""
     LOST_ANSWER = "lost_answer"
@@ -92,7 +94,7 @@ class FaultPlan:
         """The faults that hit this call, each with one turn used: at most one that slows it and one that spoils it."""
         taken: dict[bool, Fault] = {}
         for fault in list(self.active):
-            slows = fault.kind is FaultKind.SLOW
+            slows = fault.kind in {FaultKind.SLOW, FaultKind.SLOW_ANSWER}
             if fault.kind not in kinds or not fault.matches(operation) or slows in taken:
                 continue
             if not self._passes_unharmed(fault):

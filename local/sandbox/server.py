@@ -158,6 +158,8 @@ class SandboxServer:
             await request.read()
             raise fault_problem(refused)
         answer = await self._run(request, operation)
+        if slow := faults.get(FaultKind.SLOW_ANSWER):
+            await asyncio.sleep(slow.seconds or 0)
         if FaultKind.LOST_ANSWER in faults:
             return _hang_up(request)
         if refused := faults.get(FaultKind.STATUS_AFTER):

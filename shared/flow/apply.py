@@ -102,6 +102,9 @@ async def _settle(app: App, loaded: Loaded, message: ProviderEvent, read_back: R
     saved = await amend(app, loaded, lambda signing: _change(app, signing, message, read_back))
     if await send_after(app, saved):
         await _expect_soon(app, saved.signing)
+        if before.state is State.REQUESTED:
+            # The provider has the documents, whatever becomes of the start call that has not returned.
+            await app.documents.delete_staged(before.id)
     elif message.source is Source.RECONCILE:
         await send_all(app, overdue(saved.signing, app.now(), app.policy))
 

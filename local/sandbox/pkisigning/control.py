@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, get_args
 
 from aiohttp import web
@@ -69,6 +70,13 @@ class Stage:
     def expire(self, request_id: str) -> None:
         request = self.platform.request_by_id(request_id)
         self.platform.announce(request, changed=lifecycle.expire_invitation(request))
+
+    def extend(self, request_id: str, by: timedelta) -> None:
+        """The owner gives the actor in line more time and invites them again."""
+        request = self.platform.request_by_id(request_id)
+        for actor in request.in_line():
+            actor.body = actor.body.model_copy(update={"deadline": datetime.now(UTC) + by})
+        self.platform.announce(request, changed=lifecycle.remind(self.platform.state, request))
 
     def fail(self, request_id: str, reason: str) -> None:
         request = self.platform.request_by_id(request_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from aiohttp import web
@@ -127,6 +128,10 @@ class PkisigningSandbox(SandboxServer):
     def expire(self, request_id: str) -> None:
         """The deadline of the actor in line passes; called again, the request runs out."""
         self._stage.expire(request_id)
+
+    def extend(self, request_id: str, by: timedelta = timedelta(days=7)) -> None:
+        """The owner gives the actor in line more time and invites them again: the way back from an expired one."""
+        self._stage.extend(request_id, by)
 
     def fail(self, request_id: str, reason: str = "Technical failure") -> None:
         self._stage.fail(request_id, reason)

@@ -1,0 +1,51 @@
+"""The whole app over HTTP: the local host as a process, real Azurite, the simulator, a receiver of notifications."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from local.azurite import Azurite
+from local.sandbox.pkisigning import CallbackKnobs
+from local.stack import V1_ACCOUNT, V2_ACCOUNT, Stack, running_stack
+from tests.scenarios.play import Play
+
+# The product's times, shrunk so that what takes minutes takes seconds. Queue delays are whole seconds.
+FAST = {
+    "Flow__StartRetrySeconds": "4",
+    "Flow__StartLeaseSeconds": "4",
+    "Flow__InviteProofAfterSeconds": "2",
+    "Flow__StartUncertainAfterSeconds": "5",
+    "Flow__OutageRetrySeconds": "1",
+    "Flow__ThrottleMaxSeconds": "3",
+    "Flow__ReconcileMinSeconds": "1",
+    "Flow__ReconcileMaxSeconds": "1",
+    "Flow__FollowUpGraceSeconds": "2",
+    "Flow__DownloadRetryFirstSeconds": "1",
+    "Flow__DownloadRetryLastSeconds": "1",
+    "Flow__DownloadAttentionAfter": "3",
+    "Flow__NotifyRetrySeconds": "1,1",
+    f"Accounts__{V1_ACCOUNT}__CallsPerMinute": "100000",
+    f"Accounts__{V2_ACCOUNT}__CallsPerMinute": "100000",
+}
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def stack(azurite: Azurite) -> AsyncIterator[Stack]:
+    async with running_stack(azurite=azurite, overrides=FAST, max_polling_seconds=0.2) as running:
+        running.sandbox.options.rate_limit = 100_000
+        running.sandbox.options.credits = 100_000
+        running.sandbox.set_credits(100_000)
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def play(stack: Stack) -> AsyncIterator[Play]:
+    """One scenario's hands and eyes; the simulator is put right again afterwards."""
+    async with stack.client() as client:
+        yield Play(stack, client)
+    stack.sandbox.faults.clear()
+    stack.sandbox.set_knobs(CallbackKnobs())
+    stack.sandbox.set_credits(100_000)
+    stack.receiver.next_statuses.clear()

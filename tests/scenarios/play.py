@@ -1,0 +1,125 @@
+"""What a scenario does and sees: as a caller, as the signers, and as someone who looks into storage."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import io
+import time
+import zipfile
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from azure.storage.blob.aio import BlobServiceClient
+
+from local.sandbox.pdf import sample_contract
+from local.stack import V2_ACCOUNT, Stack
+
+PATIENCE_SECONDS = 30.0
+CONTRACT = sample_contract("Lease 2026-17", ["Ada Jansen", "Ben de Vries"])
+
+
+def person(number: int = 1, **changes: Any) -> dict[str, Any]:
+    names = {1: ("Ada", "Jansen"), 2: ("Ben", "Vries")}
+    given, family = names[number]
+    made = {
+        "givenName": given,
+        "familyName": family,
+        "email": f"{given.lower()}@example.org",
+        "phone": f"+3160000000{number}",
+        "order": number,
+        "placements": [{"text": f"_signer{number}_"}],
+    }
+    return made | changes
+
+
+@dataclass
+class Play:
+    stack: Stack
+    client: httpx.AsyncClient
+
+    def order(self, account: str = V2_ACCOUNT, **changes: Any) -> dict[str, Any]:
+        made: dict[str, Any] = {
+            "account": account,
+            "title": "Lease 2026-17",
+            "reference": "lease-2026-17",
+            "documents": [{"name": "lease.pdf", "content": base64.b64encode(CONTRACT).decode()}],
+            "participants": [person()],
+            "notify": {"url": self.stack.receiver.url},
+        }
+        return made | changes
+
+    async def post(self, content: object, **headers: str) -> httpx.Response:
+        return await self.client.post("/api/signings", json=content, headers=headers)
+
+    async def start(self, account: str = V2_ACCOUNT, **changes: Any) -> dict[str, Any]:
+        """A signing that was taken in; its state is whatever the answer said."""
+        answer = await self.post(self.order(account, **changes))
+        assert answer.status_code == 201, answer.text
+        signing: dict[str, Any] = answer.json()
+        return signing
+
+    async def get(self, signing_id: str) -> dict[str, Any]:
+        answer = await self.client.get(f"/api/signings/{signing_id}")
+        assert answer.status_code == 200, answer.text
+        signing: dict[str, Any] = answer.json()
+        return signing
+
+    async def history(self, signing_id: str) -> list[dict[str, Any]]:
+        """The entries; that their chain of hashes holds is checked on the way."""
+        answer = (await self.client.get(f"/api/signings/{signing_id}/history")).json()
+        assert answer["intact"]
+        entries: list[dict[str, Any]] = answer["entries"]
+        return entries
+
+    async def until(self, signing_id: str, state: str) -> dict[str, Any]:
+        """The signing once it is in that state."""
+        return await self.until_it(signing_id, lambda signing: bool(signing["state"] == state))
+
+    async def until_it(self, signing_id: str, condition: Any) -> dict[str, Any]:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            signing = await self.get(signing_id)
+            if condition(signing):
+                return signing
+            assert time.monotonic() < deadline, f"{signing}\n{self.stack.host.log_text()[-5000:]}"
+            await asyncio.sleep(0.1)
+
+    async def told(self, signing_id: str, *states: str) -> None:
+        """Waits until the caller knows exactly these states, in any order (queues do not keep one)."""
+        with contextlib.suppress(TimeoutError):
+            await self.stack.receiver.wait_for(lambda: len(self.stack.receiver.states(signing_id)) >= len(states))
+        assert sorted(self.stack.receiver.states(signing_id)) == sorted(states)
+
+    async def reconcile(self) -> None:
+        assert await self.stack.host.run_function("reconcile_signings")
+
+    async def blob(self, address: str) -> bytes:
+        async with BlobServiceClient.from_connection_string(self.stack.azurite.connection_string) as blobs:
+            container, _, path = address.partition("/")
+            content: bytes = await (await blobs.get_blob_client(container, path).download_blob()).readall()
+            return content
+
+    async def blobs_of(self, signing_id: str, container: str) -> list[str]:
+        async with BlobServiceClient.from_connection_string(self.stack.azurite.connection_string) as blobs:
+            names = [item.name async for item in blobs.get_container_client(container).list_blobs()]
+        return [name for name in names if signing_id in name]
+
+    async def check_stored(self, signing: dict[str, Any]) -> None:
+        """An archive and a manifest, with the sizes and hashes they are said to have, and nothing staged any more."""
+        assert {file["kind"] for file in signing["files"]} == {"archive", "manifest"}
+        for file in signing["files"]:
+            content = await self.blob(file["blob"])
+            assert (len(content), hashlib.sha256(content).hexdigest()) == (file["size"], file["sha256"])
+            if file["kind"] == "archive":
+                with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                    assert archive.testzip() is None
+                    assert any(b"/ByteRange" in archive.read(name) for name in archive.namelist())
+        assert len(await self.blobs_of(signing["id"], "signed")) == 2
+        assert await self.blobs_of(signing["id"], "staging") == []
+
+    def invitations(self, signing: dict[str, Any]) -> int:
+        return self.stack.sandbox.invitations_sent(signing["providerSigningId"])
