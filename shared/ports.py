@@ -14,7 +14,7 @@ from shared.domain.history import HistoryEntry
 from shared.domain.messages import Message, Queue
 from shared.domain.notices import StatusNotice
 from shared.domain.policy import FlowPolicy
-from shared.domain.signing import Announcement, Document, Progress, Signing
+from shared.domain.signing import Announcement, Document, Participant, Progress, Signing
 from shared.domain.states import EventKind
 from shared.verification.raw import RawCallback, VerifiedCallback
 
@@ -262,6 +262,15 @@ class Download:
     length: int | None
 
 
+@dataclass(frozen=True)
+class SigningLink:
+    """Where one participant signs. The address is a secret: whoever has it can sign in their place."""
+
+    number: int
+    url: str = field(repr=False)
+    expires_at: datetime | None = None
+
+
 class SigningProvider(Protocol):
     """The neutral port (design 9): one instance per configured account."""
 
@@ -288,6 +297,28 @@ class SigningProvider(Protocol):
 
     def fetch(self, signing: Signing, deliverable: Deliverable) -> AbstractAsyncContextManager[Download]:
         """Opens the stream of one deliverable. Raises NotReady while the provider is still sealing."""
+
+    async def cancel(self, signing: Signing, reason: str | None = None) -> None:
+        """Ends the signing at the provider. This and the six below: only when `capabilities.actions` has them.
+        Raises ProviderError."""
+
+    async def remind(self, signing: Signing, number: int | None = None) -> None:
+        """Reminds whoever has to act, or one participant by number (REMIND_ONE)."""
+
+    async def add_participant(self, signing: Signing, participant: Participant) -> None:
+        """Adds a person to a signing that has started."""
+
+    async def remove_participant(self, signing: Signing, number: int) -> None:
+        """Takes somebody out who has not acted yet."""
+
+    async def extend(self, signing: Signing, deadline: datetime) -> None:
+        """Moves the deadline of the signing."""
+
+    async def links(self, signing: Signing) -> Sequence[SigningLink]:
+        """Signing links, for participants who still have to act."""
+
+    async def delete(self, signing: Signing) -> None:
+        """Removes the signing at the provider, for good. Absence is fine."""
 
     async def verify_callback(self, raw: RawCallback) -> VerifiedCallback:
         """Raises VerificationFailed."""

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from shared.domain.commands import NewDocument, StartSigning
 from shared.domain.errors import FieldError, InvalidRequest
-from shared.domain.signing import Notify, Participant, Placement, Role
+from shared.domain.signing import Notify, Participant, Placement, ResultFormat, Role
 
 # The part of RFC 5321/5322 that mail systems agree on; the provider has the last word.
 _EMAIL = re.compile(r"[^@\s\"<>(),;:\\\[\]]+@[^@\s.\"<>(),;:\\\[\]]+(\.[^@\s.\"<>(),;:\\\[\]]+)+")
@@ -130,6 +130,8 @@ class StartBody(_Body):
     )
     options: Mapping[str, Any] = Field(default_factory=dict)
     notify: NotifyBody | None = None
+    format: ResultFormat | None = None
+    qualifiedOnly: bool = False
     idempotencyKey: Annotated[str, Field(min_length=1, max_length=255)] | None = None
 
 
@@ -156,6 +158,8 @@ def read_start_request(body: bytes, idempotency_header: str | None, now: datetim
         metadata=parsed.metadata,
         options=parsed.options,
         notify=Notify(url=parsed.notify.url) if parsed.notify else None,
+        format=parsed.format,
+        qualified_only=parsed.qualifiedOnly,
         idempotency_key=parsed.idempotencyKey or idempotency_header or None,
     )
 

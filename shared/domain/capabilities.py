@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shared.domain.signing import Role
+from shared.domain.signing import ResultFormat, Role
 
 
 class PlacementKind(StrEnum):
@@ -14,9 +14,26 @@ class PlacementKind(StrEnum):
     COORDINATES = "coordinates"
 
 
+class Action(StrEnum):
+    """What can be done to a signing after it was started."""
+
+    CANCEL = "cancel"
+    REMIND = "remind"
+    REMIND_ONE = "remind_one"
+    ADD_PARTICIPANT = "add_participant"
+    REMOVE_PARTICIPANT = "remove_participant"
+    EXTEND = "extend"
+    LINKS = "links"
+    DELETE = "delete"
+
+
 @dataclass(frozen=True)
 class Capabilities:
-    """`media_types` are those accepted for signing; `languages` the invitation languages (lower case, ISO 639-1)."""
+    """`media_types` are those accepted for signing; `languages` the invitation languages (lower case, ISO 639-1).
+
+    `message` is one note to all participants, `participant_message` one for each. `qualified_only` means that a signing
+    can be limited to qualified signatures. `evidence` means that the provider has proof files of its own.
+    """
 
     roles: frozenset[Role]
     placements: frozenset[PlacementKind]
@@ -31,3 +48,8 @@ class Capabilities:
     signed_callbacks: bool
     title_length: tuple[int, int]
     options: frozenset[str] = frozenset()
+    formats: frozenset[ResultFormat] = frozenset({ResultFormat.PADES})
+    message: bool = False
+    qualified_only: bool = False
+    evidence: bool = False
+    actions: frozenset[Action] = frozenset()

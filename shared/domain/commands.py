@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
-from shared.domain.signing import Model, Notify, Participant
+from shared.domain.signing import Model, Notify, Participant, ResultFormat
 
 
 class NewDocument(Model):
@@ -39,6 +39,8 @@ class StartSigning(Model):
     metadata: Mapping[str, str] = Field(default_factory=dict)
     options: Mapping[str, Any] = Field(default_factory=dict)
     notify: Notify | None = None
+    format: ResultFormat | None = None
+    qualified_only: bool = False
     idempotency_key: str | None = None
 
     def fingerprint(self) -> str:

@@ -32,6 +32,16 @@ class Role(StrEnum):
     OBSERVER = "observer"
 
 
+class ResultFormat(StrEnum):
+    """What the signed document is: a PDF with its signatures inside, or a container around the files."""
+
+    PADES = "pades"
+    ASIC_E = "asic_e"
+    BDOC = "bdoc"
+    EDOC = "edoc"
+    ADOC = "adoc"
+
+
 class Progress(StrEnum):
     """How far one participant has come."""
 
@@ -204,6 +214,8 @@ class Signing(Model):
     options: Mapping[str, Any] = Field(default_factory=dict)
     notify: Notify | None = None
     idempotency_key: str | None = None
+    format: ResultFormat | None = None
+    qualified_only: bool = False
 
     state: State = State.REQUESTED
     provider_signing_id: str | None = None

@@ -87,6 +87,8 @@ def _signing(app: App, command: StartSigning, new_id: str, now: datetime, lease_
         metadata=command.metadata,
         options=command.options,
         notify=command.notify,
+        format=command.format,
+        qualified_only=command.qualified_only,
         idempotency_key=command.idempotency_key,
         documents=tuple(_document(new_id, number, file) for number, file in enumerate(command.documents, start=1)),
         participants=command.participants,
