@@ -43,8 +43,12 @@ class LogFields(TypedDict, total=False):
     status: int
 
 
+# These write addresses of blobs, and with them names of documents, at INFO.
+for _noisy in ("azure.core.pipeline.policies.http_logging_policy", "httpx", "httpcore"):
+    logging.getLogger(_noisy).setLevel(logging.WARNING)
+
 counters: Counter[str] = Counter()
-"""Counted since this process began: event name, with its reason behind a colon. Read by the health endpoint."""
+"""Counted since this process began: event name, with its reason behind a colon."""
 
 _traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
 

@@ -68,7 +68,9 @@ class AttentionCode(StrEnum):
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    """Unknown fields are passed over, so that rows written by a newer version can still be read after a roll-back."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Placement(Model):

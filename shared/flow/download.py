@@ -24,7 +24,7 @@ from shared.evidence.archive import Member
 from shared.evidence.expected import ExpectedDocument, check_expected
 from shared.evidence.inspector import ArchiveInspector
 from shared.evidence.manifest import FileRecord, build_manifest
-from shared.evidence.reading import read_archive, require_same
+from shared.evidence.reading import confirm_stored, read_archive
 from shared.flow.amend import Change, amend, flagged, moved
 from shared.flow.follow_up import send_after
 from shared.ports import App, Deliverable, Loaded, SigningProvider, WrittenBlob
@@ -77,7 +77,7 @@ async def _fetch(app: App, provider: SigningProvider, signing: Signing, delivera
             inspector, written = None, await _existing(app, blob)
         media_type = download.media_type
     try:
-        members = await _read_back(app, blob, media_type, inspector)
+        members = await _read_back(app, blob, inspector)
         matches = check_expected(members, expected_documents(signing))
     except ArchiveNotReady:
         # This address is written once, so a file that fails here has to make room for the good one.
@@ -86,15 +86,11 @@ async def _fetch(app: App, provider: SigningProvider, signing: Signing, delivera
     return FileRecord(_stored_file(written, name, deliverable.kind, media_type), members, matches, _CHECKS)
 
 
-async def _read_back(app: App, blob: str, media_type: str, inspector: ArchiveInspector | None) -> Sequence[Member]:
+async def _read_back(app: App, blob: str, inspector: ArchiveInspector | None) -> Sequence[Member]:
     """Opens what was stored from where it lies. Its directory must list what went by; what could not be followed while
-    it went by is read through now."""
+    it went by, or was stored by an earlier attempt, is read through."""
     stored = await app.documents.open_random(blob)
-    if inspector is None or not inspector.followed:
-        return await read_archive(stored, verify_all=True)
-    if media_type != _PDF:  # a bare PDF has no directory: it went by whole, with its end in place
-        require_same(inspector.members, await read_archive(stored))
-    return inspector.members
+    return await (read_archive(stored, verify_all=True) if inspector is None else confirm_stored(inspector, stored))
 
 
 async def _existing(app: App, blob: str) -> WrittenBlob:
