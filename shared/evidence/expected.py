@@ -12,6 +12,7 @@ from shared.evidence.archive import Member
 
 # What an audit trail is called is as little documented as the other names in a provider's archive: INFERRED.
 _AUDIT_TRAIL = re.compile(r"audit|trail|evidence", re.IGNORECASE)
+_CONTAINER_SIGNATURE = re.compile(r"META-INF/[^/]*signature[^/]*\.(xml|p7s)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,18 @@ def check_expected(members: Sequence[Member], expected: Sequence[ExpectedDocumen
         matches += rule(wanted, free)
     if len(matches) < len(expected):
         raise ArchiveNotReady("documents_missing", f"The archive holds {len(matches)} of {len(expected)} documents.")
-    unsigned = [match for match in matches if match.expected.must_be_signed and not match.member.signed]
+    in_container = any(is_container_signature(member) for member in members)
+    unsigned = [
+        match for match in matches if match.expected.must_be_signed and not (match.member.signed or in_container)
+    ]
     if unsigned:
         raise ArchiveNotReady("signature_missing", f"{len(unsigned)} of {len(matches)} documents carry no signature.")
     return sorted(matches, key=lambda match: expected.index(match.expected))
+
+
+def is_container_signature(member: Member) -> bool:
+    """An ASiC container signs the files beside it, which themselves stay as they were (EN 319 162-1, annex A)."""
+    return _CONTAINER_SIGNATURE.fullmatch(member.name) is not None
 
 
 def _without(expected: Sequence[ExpectedDocument], found: list[ExpectedDocument]) -> list[ExpectedDocument]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from shared import telemetry
@@ -21,7 +22,7 @@ from shared.domain.signing import AttentionCode, Role, Signing, State, StoredFil
 from shared.domain.states import Event, EventKind, Source
 from shared.evidence import manifest
 from shared.evidence.archive import Member
-from shared.evidence.expected import ExpectedDocument, check_expected
+from shared.evidence.expected import ExpectedDocument, Match, check_expected
 from shared.evidence.inspector import ArchiveInspector
 from shared.evidence.manifest import FileRecord, build_manifest
 from shared.evidence.reading import confirm_stored, read_archive
@@ -30,6 +31,7 @@ from shared.flow.follow_up import send_after
 from shared.ports import App, Deliverable, Loaded, SigningProvider, WrittenBlob
 
 _PDF = "application/pdf"
+EVIDENCE = "evidence"
 # The names under which the manifest lists what was checked.
 _CHECKS = ("complete", "crc", "limits", "directory", "expected_documents", "signatures_present")
 
@@ -58,32 +60,63 @@ async def run(app: App, message: DownloadDocuments) -> None:
         await _stored(app, loaded, files)
 
 
+@dataclass(frozen=True)
+class _Fetched:
+    """One deliverable as it lies in blob storage. `members` is empty for evidence, which is kept as it came."""
+
+    stored: StoredFile
+    etag: str
+    members: Sequence[Member]
+
+
 async def _fetch_all(app: App, signing: Signing) -> list[FileRecord]:
     provider = app.provider(signing.account)
-    return [await _fetch(app, provider, signing, deliverable) for deliverable in await provider.deliverables(signing)]
+    fetched = [
+        await _fetch(app, provider, signing, deliverable) for deliverable in await provider.deliverables(signing)
+    ]
+    members = [member for one in fetched for member in one.members]
+    try:
+        matches = check_expected(members, expected_documents(signing))
+    except ArchiveNotReady:
+        for one in fetched:
+            if one.members:
+                await app.documents.delete(one.stored.blob, one.etag)
+        raise
+    return [_record(one, matches) for one in fetched]
 
 
-async def _fetch(app: App, provider: SigningProvider, signing: Signing, deliverable: Deliverable) -> FileRecord:
-    inspector: ArchiveInspector | None = ArchiveInspector()
+def _record(fetched: _Fetched, matches: Sequence[Match]) -> FileRecord:
+    own = [match for match in matches if match.member in fetched.members]
+    return FileRecord(fetched.stored, fetched.members, own, _CHECKS if fetched.members else ())
+
+
+async def _fetch(app: App, provider: SigningProvider, signing: Signing, deliverable: Deliverable) -> _Fetched:
+    inspector = None if deliverable.kind == EVIDENCE else ArchiveInspector()
     async with provider.fetch(signing, deliverable) as download:
-        name = _file_name(deliverable, download.media_type)
+        name, media_type = _file_name(deliverable, download.media_type), download.media_type
         blob = f"{folder(signing)}/{name}"
         try:
             written = await app.documents.write_once(
-                blob, download.chunks, media_type=download.media_type, tags=_tags(signing), inspector=inspector
+                blob, download.chunks, media_type=media_type, tags=_tags(signing), inspector=inspector
             )
         except AlreadyExists:
             # An earlier attempt got as far as this, and its file was checked before it became visible.
             inspector, written = None, await _existing(app, blob)
-        media_type = download.media_type
+    stored = _stored_file(written, name, deliverable.kind, media_type)
+    if deliverable.kind == EVIDENCE:
+        return _Fetched(stored, written.etag, ())
     try:
         members = await _read_back(app, blob, inspector)
-        matches = check_expected(members, expected_documents(signing))
     except ArchiveNotReady:
         # This address is written once, so a file that fails here has to make room for the good one.
         await app.documents.delete(blob, written.etag)
         raise
-    return FileRecord(_stored_file(written, name, deliverable.kind, media_type), members, matches, _CHECKS)
+    return _Fetched(stored, written.etag, _named(members, name, media_type))
+
+
+def _named(members: Sequence[Member], name: str, media_type: str) -> Sequence[Member]:
+    """A bare PDF has no name of its own, so it goes by the one it was delivered under."""
+    return [replace(member, name=name) for member in members] if media_type == _PDF else members
 
 
 async def _read_back(app: App, blob: str, inspector: ArchiveInspector | None) -> Sequence[Member]:
@@ -124,7 +157,8 @@ def folder(signing: Signing) -> str:
 
 def _file_name(deliverable: Deliverable, media_type: str) -> str:
     """What was announced as an archive may come as a bare PDF (spec pkisigning, operation 5)."""
-    return f"{deliverable.name.rpartition('.')[0]}.pdf" if media_type == _PDF else deliverable.name
+    is_other = media_type == _PDF and not deliverable.name.lower().endswith(".pdf")
+    return f"{deliverable.name.rpartition('.')[0]}.pdf" if is_other else deliverable.name
 
 
 def _stored_file(written: WrittenBlob, name: str, kind: str, media_type: str) -> StoredFile:

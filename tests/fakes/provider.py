@@ -1,24 +1,27 @@
 """A provider that lives in memory: it keeps what it was asked to do, and fails where a test tells it to.
 
-It has the shape of a multi-call provider: `create` (remembered as a checkpoint), then `invite`. `fail_at[step]` is raised
-before the step acts, `lose_at[step]` after it acted, as when an answer is lost.
+It has the shape of a multi-call provider: `create` (remembered as a checkpoint), then `invite`. `fail_at[step]` is
+raised before the step acts, `lose_at[step]` after it acted, as when an answer is lost.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from shared.domain.capabilities import Capabilities, PlacementKind
+from shared.domain.capabilities import Action, Capabilities, PlacementKind
 from shared.domain.errors import ProviderError, UnsupportedFeature
 from shared.domain.notices import StatusNotice
-from shared.domain.signing import Role, Signing
+from shared.domain.signing import Participant, Role, Signing
 from shared.domain.states import EventKind
 from shared.ports import (
     Deliverable,
     Download,
     ProviderStatus,
+    SigningLink,
     Started,
     StartLog,
     StartOrder,
@@ -39,6 +42,7 @@ CAPABILITIES = Capabilities(
     strong_identity=True,
     signed_callbacks=True,
     title_length=(1, 200),
+    actions=frozenset(Action) - {Action.REMIND_ONE},
 )
 PENDING = ProviderStatus("Pending", EventKind.ACCEPTED)
 DRAFT = ProviderStatus("Draft", None)
@@ -60,7 +64,8 @@ class MemoryProvider:
     downloads: list[bytes | ProviderError] = field(default_factory=list)
     fail_at: dict[str, Exception] = field(default_factory=dict)
     lose_at: dict[str, Exception] = field(default_factory=dict)
-    proof: StartProof | ProviderError = StartProof(invited=None)
+    proof: StartProof | ProviderError = field(default_factory=lambda: StartProof(invited=None))
+    managed: list[tuple[object, ...]] = field(default_factory=list)
     refuse_unknown_title: bool = False
     remembered: set[str] = field(default_factory=set)
 
@@ -111,11 +116,32 @@ class MemoryProvider:
         media_type = "application/pdf" if content.startswith(b"%PDF") else "application/zip"
         yield Download(_chunks(content), media_type, len(content))
 
+    async def cancel(self, signing: Signing, reason: str | None = None) -> None:
+        self.managed.append(("cancel", signing.id, reason))
+
+    async def remind(self, signing: Signing, number: int | None = None) -> None:
+        self.managed.append(("remind", signing.id, number))
+
+    async def add_participant(self, signing: Signing, participant: Participant) -> None:
+        self.managed.append(("add_participant", signing.id, participant.number))
+
+    async def remove_participant(self, signing: Signing, number: int) -> None:
+        self.managed.append(("remove_participant", signing.id, number))
+
+    async def extend(self, signing: Signing, deadline: datetime) -> None:
+        self.managed.append(("extend", signing.id, deadline))
+
+    async def links(self, signing: Signing) -> Sequence[SigningLink]:
+        return [SigningLink(person.number, f"https://sign.example/{person.number}") for person in signing.participants]
+
+    async def delete(self, signing: Signing) -> None:
+        self.managed.append(("delete", signing.id))
+
     async def verify_callback(self, raw: RawCallback) -> VerifiedCallback:
-        return verified(raw, headers={}, verdicts={}, event_key=raw.body.decode())
+        return verified(raw, headers={}, verdicts={}, event_key=hashlib.sha256(raw.body).hexdigest())
 
     def notices(self, callback: VerifiedCallback) -> list[StatusNotice]:
-        return [StatusNotice("p-1", callback.raw.body.decode())]
+        return [StatusNotice("p-1", callback.raw.body[:20].decode())]
 
     def seen_before(self, callback: VerifiedCallback) -> bool:
         return callback.event_key in self.remembered

@@ -107,11 +107,10 @@ async def test_without_proof_a_person_is_told_and_nothing_is_sent(proof: StartPr
     await run_start(world, signing)
     world.provider.proof = proof
     for _ in range(20):
-        (sent,) = world.queue.take() or [None]
-        if sent is None:
-            break
-        world.forward(sent.delay_seconds)
-        waiting = await run_start(world, signing)
+        for sent in world.queue.take():
+            world.forward(sent.delay_seconds)
+            await run_start(world, signing)
+    waiting = await world.now(signing)
     assert waiting.attention is not None
     assert waiting.attention.code is AttentionCode.START_UNCERTAIN
     assert waiting.state is State.REQUESTED

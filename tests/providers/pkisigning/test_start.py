@@ -136,6 +136,25 @@ async def test_a_start_killed_at_any_checkpoint_carries_on(
     assert_invited_once(sandbox, started, documents=2, actors=BIG_ACTORS)
 
 
+async def test_an_actor_that_nobody_wants_is_removed_before_the_invitation(
+    sandbox: PkisigningSandbox, provider: PkisigningProvider
+) -> None:
+    log = DyingLog(3, after=False)
+    with pytest.raises(LeaseLost):
+        await provider.start(order(signing(signer(1), observer(2, order=2))), log)
+    started = await provider.start(order(signing(signer(1))), log)
+    assert_invited_once(sandbox, started, documents=1, actors=1)
+
+
+async def test_a_language_that_is_not_spoken_leaves_a_warning(
+    provider: PkisigningProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    await provider.start(order(signing(language="nl")), MemoryLog())
+    assert "language_fallback" not in caplog.text
+    await provider.start(order(signing(language="de")), MemoryLog())
+    assert "language_fallback" in caplog.text
+
+
 async def test_a_request_that_was_sent_is_never_sent_again(
     sandbox: PkisigningSandbox, provider: PkisigningProvider
 ) -> None:
@@ -143,7 +162,7 @@ async def test_a_request_that_was_sent_is_never_sent_again(
     first = await provider.start(order(BIG), log)
     second = await provider.start(order(BIG), log)
     assert second.provider_signing_id == first.provider_signing_id
-    assert second.provider_status == "PendingSignature" or second.provider_status == "PendingApproval"
+    assert second.provider_status in {"PendingSignature", "PendingApproval"}
     assert log.inviting_calls == 1
     assert_invited_once(sandbox, first, documents=2, actors=BIG_ACTORS)
 
