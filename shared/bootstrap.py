@@ -64,8 +64,7 @@ def build(settings: Settings) -> Deployment:
 
 
 def _provider(account: AccountSettings, tokens: TokenStore) -> SigningProvider:
-    _, build_provider = PROVIDERS[account.provider]
-    return build_provider(account.name, account.config, tokens, utc_now)
+    return PROVIDERS[account.provider].build(account.name, account.config, tokens, utc_now)
 
 
 def _clients(storage: StorageSettings) -> StorageClients:

@@ -242,7 +242,7 @@ def _account(reader: _Reader, name: str, block: dict[str, str]) -> AccountSettin
     if provider not in PROVIDERS:
         reader.problems.append(f"Accounts__{name}__Provider must be one of: {', '.join(sorted(PROVIDERS))}")
         return None
-    config_type, _ = PROVIDERS[provider]
+    config_type = PROVIDERS[provider].config_type
     names = {_plain(field): field for field in config_type.model_fields}
     unknown = sorted(setting for setting in block if setting not in names)
     reader.problems += [f"Accounts__{name}__{setting} is not a setting of {provider}" for setting in unknown]

@@ -4,7 +4,6 @@ Not a pytest module: the runtime needs Python 3.13 and an environment of its own
 it stands in requirements.txt), and it keeps one app per process.
 """
 
-
 from __future__ import annotations
 
 import asyncio
@@ -44,10 +43,7 @@ def index() -> tuple[dict[str, str], dict[str, Any]]:
     """Trigger types and the platform's own records, both by function name, validated as the platform does at load.
 
     Raises the platform's FunctionLoadError."""
-    from azure_functions_runtime import (
-        handle_event,
-        start_threadpool_executor,
-    )
+    from azure_functions_runtime import handle_event, start_threadpool_executor  # noqa: PLC0415
     from azure_functions_runtime.bindings.meta import load_binding_registry  # noqa: PLC0415
     from azure_functions_runtime.loader import index_function_app  # noqa: PLC0415
 

@@ -81,8 +81,8 @@ def test_v1_can_do_less() -> None:
 
 
 async def test_the_catalogue_builds_the_provider_without_a_network() -> None:
-    config_type, builder = PROVIDERS["pkisigning"]
-    provider = builder("main", config_type.model_validate(GOOD), MemoryTokens(), lambda: datetime.now(UTC))
+    entry = PROVIDERS["pkisigning"]
+    provider = entry.build("main", entry.config_type.model_validate(GOOD), MemoryTokens(), lambda: datetime.now(UTC))
     assert (provider.name, provider.account, provider.account_webhook_wanted) == ("pkisigning", "main", True)
     await provider.aclose()
 
