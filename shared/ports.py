@@ -82,8 +82,8 @@ class DocumentStore(Protocol):
     async def read_staged(self, blob: str) -> bytes:
         """Raises NotFound."""
 
-    async def delete_staged(self, signing_id: str) -> None:
-        """Removes everything staged for a signing. Absence is fine."""
+    async def delete_staged(self, blobs: Sequence[str]) -> None:
+        """Removes staged documents by address. Absence is fine."""
 
     async def write_once(
         self,
@@ -101,8 +101,8 @@ class DocumentStore(Protocol):
     async def describe(self, blob: str) -> WrittenBlob | None:
         """What is stored under this address, or None. The hash is the one recorded at writing."""
 
-    async def open_random(self, blob: str) -> RandomAccess:
-        """Ranged reading without a local copy. Raises NotFound."""
+    def open_random(self, written: WrittenBlob) -> RandomAccess:
+        """Ranged reading of this very version, without a local copy."""
 
     async def delete(self, blob: str, etag: str) -> None:
         """Removes the very blob that was written (by etag): for a file that failed the check after writing."""
@@ -214,8 +214,11 @@ class StartLog(Protocol):
 
 @dataclass(frozen=True)
 class Started:
+    """`facts` are what the answer to the invitation itself brought, to be kept beside the checkpoints."""
+
     provider_signing_id: str
     provider_status: str | None = None
+    facts: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

@@ -104,14 +104,16 @@ async def _settle(app: App, loaded: Loaded, message: ProviderEvent, read_back: R
         await _expect_soon(app, saved.signing)
         if before.state is State.REQUESTED:
             # The provider has the documents, whatever becomes of the start call that has not returned.
-            await app.documents.delete_staged(before.id)
+            await app.documents.delete_staged([document.blob for document in before.documents])
     elif message.source is Source.RECONCILE:
         await send_all(app, overdue(saved.signing, app.now(), app.policy))
 
 
 async def _expect_soon(app: App, signing: Signing) -> None:
-    """A lost download must be noticed sooner than a quiet open signing would be looked at."""
-    if signing.state is State.COMPLETED:
+    """A lost download must be noticed sooner than a quiet open signing would be looked at. The first look of a young
+    signing comes soon enough."""
+    age = (app.now() - signing.created_at).total_seconds()
+    if signing.state is State.COMPLETED and age > app.policy.reconcile_min_seconds:
         await app.signings.mark_due(signing.id, app.soon())
 
 

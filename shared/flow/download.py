@@ -106,7 +106,7 @@ async def _fetch(app: App, provider: SigningProvider, signing: Signing, delivera
     if deliverable.kind == EVIDENCE:
         return _Fetched(stored, written.etag, ())
     try:
-        members = await _read_back(app, blob, inspector)
+        members = await _read_back(app, written, inspector)
     except ArchiveNotReady:
         # This address is written once, so a file that fails here has to make room for the good one.
         await app.documents.delete(blob, written.etag)
@@ -119,10 +119,10 @@ def _named(members: Sequence[Member], name: str, media_type: str) -> Sequence[Me
     return [replace(member, name=name) for member in members] if media_type == _PDF else members
 
 
-async def _read_back(app: App, blob: str, inspector: ArchiveInspector | None) -> Sequence[Member]:
+async def _read_back(app: App, written: WrittenBlob, inspector: ArchiveInspector | None) -> Sequence[Member]:
     """Opens what was stored from where it lies. Its directory must list what went by; what could not be followed while
     it went by, or was stored by an earlier attempt, is read through."""
-    stored = await app.documents.open_random(blob)
+    stored = app.documents.open_random(written)
     return await (read_archive(stored, verify_all=True) if inspector is None else confirm_stored(inspector, stored))
 
 

@@ -143,7 +143,7 @@ async def _accepted(app: App, loaded: Loaded, started: Started) -> Loaded:
 
     accepted = await amend(app, loaded, accept)
     await send_after(app, accepted)
-    await app.documents.delete_staged(accepted.signing.id)
+    await app.documents.delete_staged([document.blob for document in accepted.signing.documents])
     return accepted.loaded
 
 
@@ -213,7 +213,7 @@ async def _fail(app: App, loaded: Loaded, error: Permanent) -> Loaded:
         "start_refused", signing_id=failed.signing.id, code=error.code, provider_status_code=error.provider_status_code
     )
     await send_after(app, failed)
-    await app.documents.delete_staged(failed.signing.id)
+    await app.documents.delete_staged([document.blob for document in failed.signing.documents])
     code = _ATTENTION_FOR.get(type(error))
     if code is None:
         return failed.loaded

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any
@@ -54,10 +54,11 @@ class BlobDocumentStore:
         except ResourceNotFoundError as error:
             raise NotFound(f"There is no staged document {blob}.") from error
 
-    async def delete_staged(self, signing_id: str) -> None:
-        container = self._clients.container(STAGING)
-        async for name in container.list_blob_names(name_starts_with=f"{signing_id}/"):
-            await _delete_if_there(container.get_blob_client(name))
+    async def delete_staged(self, blobs: Sequence[str]) -> None:
+        for blob in blobs:
+            if not blob.startswith(f"{STAGING}/"):
+                raise ValueError("only staged documents are deleted like this")
+            await _delete_if_there(self._blob(blob))
 
     async def write_once(
         self,
@@ -72,18 +73,21 @@ class BlobDocumentStore:
         # The blocks of two writers of one blob live side by side: each commits its own only.
         attempt = secrets.token_hex(8)
         upload = BlockUpload(client, attempt, inspector)
-        async with aclosing(full_blocks(chunks)) as blocks:
+        async with aclosing(full_blocks(chunks, one_piece_bytes=_ONE_PUT_BYTES)) as blocks:
             done = await upload.run(blocks)
         if inspector is not None:
             inspector.finish()
+        facts: dict[str, Any] = {
+            "content_settings": _settings(blob, media_type),
+            "metadata": {"sha256": done.sha256, "attempt": attempt},
+            "tags": _tags(tags),
+        }
         try:
-            answer = await client.commit_block_list(
-                [BlobBlock(block_id) for block_id in done.block_ids],
-                content_settings=_settings(blob, media_type),
-                metadata={"sha256": done.sha256, "attempt": attempt},
-                tags=_tags(tags),
-                match_condition=MatchConditions.IfMissing,
-            )
+            if done.one_piece is not None:
+                answer = await client.upload_blob(done.one_piece, overwrite=False, **facts)
+            else:
+                parts = [BlobBlock(block_id) for block_id in done.block_ids]
+                answer = await client.commit_block_list(parts, match_condition=MatchConditions.IfMissing, **facts)
         except HttpResponseError as error:
             # 409 BlobAlreadyExists from storage; ResourceModifiedError is what 412 becomes.
             if error.status_code not in {409, 412}:
@@ -99,13 +103,8 @@ class BlobDocumentStore:
         sha256 = (found.metadata or {}).get("sha256", "")
         return _written(blob, found.size, sha256, found.etag, found.last_modified)
 
-    async def open_random(self, blob: str) -> RandomAccess:
-        client = self._blob(blob)
-        try:
-            found = await client.get_blob_properties()
-        except ResourceNotFoundError as error:
-            raise NotFound(f"There is no blob {blob}.") from error
-        return BlobRandomAccess(client, found.size, found.etag)
+    def open_random(self, written: WrittenBlob) -> RandomAccess:
+        return BlobRandomAccess(self._blob(written.blob), written.size, written.etag)
 
     async def delete(self, blob: str, etag: str) -> None:
         """A blob that is gone, or that is not the one written, is left at that."""
@@ -135,9 +134,18 @@ class BlobRandomAccess:
     def __init__(self, client: BlobClient, size: int, etag: str) -> None:
         self._client = client
         self._etag = etag
+        self._whole: bytes | None = None
         self.size = size
 
     async def read(self, offset: int, length: int) -> bytes:
+        if self.size > _ONE_PUT_BYTES:
+            return await self._read(offset, length)
+        if self._whole is None:
+            # A small blob is cheaper to fetch once than in two pieces.
+            self._whole = await self._read(0, self.size)
+        return self._whole[offset : offset + length]
+
+    async def _read(self, offset: int, length: int) -> bytes:
         length = min(length, self.size - offset)
         if length <= 0:
             return b""

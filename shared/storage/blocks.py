@@ -22,9 +22,12 @@ IN_FLIGHT = 2
 
 @dataclass(frozen=True)
 class Uploaded:
+    """`one_piece` is the whole content when it is small enough to be written by one request; nothing is staged then."""
+
     block_ids: tuple[str, ...]
     size: int
     sha256: str
+    one_piece: bytes | None = None
 
 
 class BlockUpload:
@@ -46,6 +49,9 @@ class BlockUpload:
         under_way: list[asyncio.Task[None]] = []
         try:
             async for block in blocks:
+                if isinstance(block, OnePiece):
+                    await self._read(block)
+                    return Uploaded((), block.getbuffer().nbytes, self._hash.hexdigest(), block.getvalue())
                 await self._slots.acquire()
                 _raise_first(under_way)
                 task = asyncio.create_task(self._put(block, self._next_id(block)))
@@ -85,17 +91,26 @@ class BlockUpload:
                 self._inspector.feed(content)
 
 
-async def full_blocks(chunks: AsyncIterator[bytes]) -> AsyncGenerator[io.BytesIO, None]:
-    """Blocks of exactly `BLOCK_BYTES`, the last one shorter; one copy per byte."""
+class OnePiece(io.BytesIO):
+    """A whole content that is small."""
+
+
+async def full_blocks(chunks: AsyncIterator[bytes], one_piece_bytes: int = 0) -> AsyncGenerator[io.BytesIO, None]:
+    """Blocks of exactly `BLOCK_BYTES`, the last one shorter; one copy per byte. A content of no more than
+    `one_piece_bytes` comes as one `OnePiece`."""
     block = io.BytesIO()
+    is_first = True
     async for chunk in chunks:
         rest = memoryview(chunk)
         while len(rest) >= (room := BLOCK_BYTES - block.tell()):
             block.write(rest[:room])
+            is_first = False
             yield _rewound(block)
             rest, block = rest[room:], io.BytesIO()
         block.write(rest)
-    if block.tell():
+    if is_first and 0 < block.tell() <= one_piece_bytes:
+        yield OnePiece(block.getvalue())
+    elif block.tell():
         yield _rewound(block)
 
 

@@ -19,13 +19,12 @@ from azure.storage.queue.aio import QueueClient, QueueServiceClient
 from shared.domain.messages import POISON_SUFFIX, Queue
 
 SIGNINGS = "signings"
-LISTING = "listing"
 LOOKUPS = "lookups"
 DUE = "due"
 DEAD_LETTERS = "deadletters"
 SUBSCRIPTIONS = "subscriptions"
 TOKENS = "tokens"
-TABLES = (SIGNINGS, LISTING, LOOKUPS, DUE, DEAD_LETTERS, SUBSCRIPTIONS, TOKENS)
+TABLES = (SIGNINGS, LOOKUPS, DUE, DEAD_LETTERS, SUBSCRIPTIONS, TOKENS)
 
 STAGING = "staging"
 SIGNED = "signed"

@@ -14,10 +14,13 @@ from shared.domain.errors import ConcurrentUpdate
 from shared.storage.clients import LOOKUPS, StorageClients
 from shared.storage.tables import digest, is_conflict, is_missing, joined, pieces, safe_key, time_text
 
+_REMEMBERED = 10_000
+
 
 class Lookups:
     def __init__(self, clients: StorageClients) -> None:
         self._table = clients.table(LOOKUPS)
+        self._known: dict[tuple[str, str], str] = {}
 
     async def claim(self, kind: str, key: str, signing_id: str, facts: Mapping[str, str]) -> Mapping[str, str] | None:
         """None for the one call that made the row, the first claimant's facts for every other."""
@@ -36,11 +39,24 @@ class Lookups:
             if not is_conflict(error):
                 raise
             return await self._first(kind, key, attempt)
+        self._remember(kind, key, signing_id)
         return None
 
     async def find(self, kind: str, key: str) -> str | None:
+        """A row never changes, so one that was seen is not read again by this process."""
+        known = self._known.get((kind, key))
+        if known is not None:
+            return known
         row = await self._read(kind, key)
-        return None if row is None else str(row["signing_id"])
+        if row is None:
+            return None
+        self._remember(kind, key, str(row["signing_id"]))
+        return str(row["signing_id"])
+
+    def _remember(self, kind: str, key: str, signing_id: str) -> None:
+        if len(self._known) >= _REMEMBERED:
+            self._known.pop(next(iter(self._known)))
+        self._known[kind, key] = signing_id
 
     async def _first(self, kind: str, key: str, attempt: str) -> Mapping[str, str] | None:
         row = await self._read(kind, key)

@@ -9,7 +9,6 @@ Table `signings`, PartitionKey = signing id:
     h-{seq:06}   one history entry
 
 A change of the aggregate and its history entries are one transaction, conditional on the etag of the `signing` row.
-Table `listing` has one row per signing, by account and month, newest first.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from shared.domain.errors import AlreadyExists, ConcurrentUpdate, NotFound
 from shared.domain.history import HistoryEntry
 from shared.domain.signing import Announcement, Document, Model, Participant, Signing
 from shared.ports import DueSigning, Loaded
-from shared.storage.clients import LISTING, SIGNINGS, StorageClients
+from shared.storage.clients import SIGNINGS, StorageClients
 from shared.storage.due import DueIndex
 from shared.storage.lookups import Lookups
 from shared.storage.tables import (
@@ -38,9 +37,7 @@ from shared.storage.tables import (
     is_missing,
     is_stale,
     joined,
-    newest_first,
     pieces,
-    safe_key,
     time_text,
 )
 
@@ -62,8 +59,6 @@ class TableSigningStore:
         self._due = DueIndex(clients)
 
     async def create(self, signing: Signing, entries: Sequence[HistoryEntry]) -> Loaded:
-        # The listing row first: one that leads nowhere is harmless, a signing that no list shows is not.
-        await self._clients.table(LISTING).upsert_entity(_listing_row(signing))
         attempt = secrets.token_hex(8)
         operations: list[Operation] = [(TransactionOperation.CREATE, _aggregate_row(signing, attempt))]
         operations += [(TransactionOperation.CREATE, row) for row in _part_rows(signing).values()]
@@ -218,12 +213,3 @@ def _history_row(signing_id: str, entry: HistoryEntry) -> Row:
 
 def _row(signing_id: str, row_key: str, model: Model) -> Row:
     return {"PartitionKey": signing_id, "RowKey": row_key, **pieces(model.model_dump_json())}
-
-
-def _listing_row(signing: Signing) -> Row:
-    return {
-        "PartitionKey": f"{safe_key(signing.account)}_{signing.created_at:%Y%m}",
-        "RowKey": f"{newest_first(signing.created_at)}_{signing.id}",
-        "signing_id": signing.id,
-        "created_at": time_text(signing.created_at),
-    }

@@ -45,8 +45,10 @@ async def test_a_large_archive_is_stored_and_confirmed(
 ) -> None:
     content = make({"scan.bin": NOISE, "contract.pdf": SIGNED_PDF}, method=method, streamed=streamed)
     blob, inspector = f"signed/acme/{new_id()}/archive.zip", ArchiveInspector()
-    await documents.write_once(blob, stream(content), media_type="application/zip", tags={}, inspector=inspector)
-    scan, contract = await confirm_stored(inspector, await documents.open_random(blob))
+    written = await documents.write_once(
+        blob, stream(content), media_type="application/zip", tags={}, inspector=inspector
+    )
+    scan, contract = await confirm_stored(inspector, documents.open_random(written))
     assert (scan.size, scan.signed) == (len(NOISE), False)
     assert contract.signed is True
 

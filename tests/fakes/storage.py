@@ -143,10 +143,10 @@ class MemoryDocumentStore:
             raise NotFound(f"There is no staged document {blob}.")
         return found.content
 
-    async def delete_staged(self, signing_id: str) -> None:
+    async def delete_staged(self, blobs: Sequence[str]) -> None:
         await asyncio.sleep(0)
-        for blob in [blob for blob in self.blobs if blob.startswith(f"staging/{signing_id}/")]:
-            del self.blobs[blob]
+        for blob in blobs:
+            self.blobs.pop(blob, None)
 
     async def write_once(
         self,
@@ -173,12 +173,8 @@ class MemoryDocumentStore:
         found = self.blobs.get(blob)
         return None if found is None else found.written
 
-    async def open_random(self, blob: str) -> RandomAccess:
-        await asyncio.sleep(0)
-        found = self.blobs.get(blob)
-        if found is None:
-            raise NotFound(f"There is no blob {blob}.")
-        return MemoryRandomAccess(found.content)
+    def open_random(self, written: WrittenBlob) -> RandomAccess:
+        return MemoryRandomAccess(self.blobs[written.blob].content)
 
     async def delete(self, blob: str, etag: str) -> None:
         await asyncio.sleep(0)

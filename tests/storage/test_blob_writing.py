@@ -44,7 +44,7 @@ async def test_many_blocks_are_hashed_and_inspected_in_order(clients: StorageCli
     assert clients.calls == {"blob:PUT signed block": 3, "blob:PUT signed blocklist": 1}
     assert written.sha256 == hashlib.sha256(content).hexdigest()
     assert inspector.fed == content
-    reader = await store.open_random(blob)
+    reader = store.open_random(written)
     assert await reader.read(0, reader.size) == content
 
 
@@ -57,8 +57,33 @@ async def test_two_writers_never_mix_their_blocks(clients: StorageClients) -> No
     )
     refused = [answer for answer in answers if isinstance(answer, AlreadyExists)]
     assert len(refused) == 1
-    reader = await store.open_random(blob)
+    described = await store.describe(blob)
+    assert described is not None
+    reader = store.open_random(described)
     assert await reader.read(0, reader.size) in contents
+
+
+async def test_a_small_file_is_one_request_and_still_written_once(clients: StorageClients) -> None:
+    store, blob, inspector = BlobDocumentStore(clients), signed_blob(), Watching()
+    clients.calls.clear()
+    written = await store.write_once(blob, chunks(b"PK", b"small"), media_type=ZIP, tags={}, inspector=inspector)
+    assert clients.calls == {"blob:PUT signed": 1}
+    assert inspector.fed == b"PKsmall"
+    assert await store.describe(blob) == written
+    with pytest.raises(AlreadyExists):
+        await store.write_once(blob, chunks(b"other"), media_type=ZIP, tags={})
+    clients.calls.clear()
+    reader = store.open_random(written)
+    assert (await reader.read(0, 2), await reader.read(2, 99)) == (b"PK", b"small")
+    assert clients.calls == {"blob:GET signed": 1}
+
+
+async def test_only_staged_documents_are_deleted_as_such(clients: StorageClients) -> None:
+    store, blob = BlobDocumentStore(clients), signed_blob()
+    await store.write_once(blob, chunks(b"kept"), media_type=ZIP, tags={})
+    with pytest.raises(ValueError, match="staged"):
+        await store.delete_staged([blob])
+    assert await store.describe(blob) is not None
 
 
 async def test_an_error_in_the_middle_stops_the_reading(clients: StorageClients) -> None:
@@ -147,7 +172,7 @@ async def test_the_blob_says_what_it_is(clients: StorageClients) -> None:
 async def test_a_reader_sees_one_version_or_nothing(clients: StorageClients) -> None:
     store, blob = BlobDocumentStore(clients), signed_blob()
     first = await store.write_once(blob, chunks(b"first"), media_type=ZIP, tags={})
-    reader = await store.open_random(blob)
+    reader = store.open_random(first)
     await store.delete(blob, first.etag)
     await store.write_once(blob, chunks(b"other"), media_type=ZIP, tags={})
     with pytest.raises(ResourceModifiedError):

@@ -12,7 +12,7 @@ from azure.data.tables import TransactionOperation
 from shared.domain.errors import AlreadyExists, ConcurrentUpdate
 from shared.domain.history import EntryKind
 from shared.domain.signing import Progress, State
-from shared.storage.clients import DUE, LISTING, LOOKUPS, SIGNINGS, StorageClients
+from shared.storage.clients import DUE, LOOKUPS, SIGNINGS, StorageClients
 from shared.storage.due import due_row
 from shared.storage.signings import TableSigningStore
 from shared.storage.tables import joined, pieces, safe_key
@@ -27,7 +27,7 @@ async def test_the_requests_that_one_signing_costs(clients: StorageClients) -> N
     store = TableSigningStore(clients)
     first, entries = with_entries(signing(), EntryKind.REQUESTED)
     created = await store.create(first, entries)
-    assert clients.calls == {"table:PATCH listing": 1, "table:BATCH signings": 1}
+    assert clients.calls == {"table:BATCH signings": 1}
     clients.calls.clear()
     changed, more = with_entries(created.signing, EntryKind.MOVED)
     await store.save(created, changed, more)
@@ -86,17 +86,6 @@ async def test_people_can_read_the_signing_row(clients: StorageClients) -> None:
         "reference": "order/7 & co",
     }
     assert "example.com" not in joined(row)
-
-
-async def test_a_new_signing_is_listed_newest_first(clients: StorageClients) -> None:
-    store = TableSigningStore(clients)
-    account = f"acme/{new_id()}"
-    older = signing(account=account, created_at=NOW)
-    newer = signing(account=account, created_at=NOW + timedelta(seconds=1))
-    await store.create(older, [])
-    await store.create(newer, [])
-    rows = await _rows(clients, LISTING, f"PartitionKey eq '{safe_key(account)}_202611'")
-    assert [row["signing_id"] for row in rows] == [newer.id, older.id]
 
 
 async def test_claims_can_be_cleared_out_by_age(clients: StorageClients) -> None:

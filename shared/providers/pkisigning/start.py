@@ -76,7 +76,7 @@ class Starter:
             await self._remove_strays(request, log)
         documents = await self._ensure_documents(order, log, request)
         for document in order.signing.documents:
-            await self._ensure_actors(order.signing, log, request, document, documents[document.number])
+            await self._ensure_actors(order.signing, request, document, documents[document.number])
         await log.inviting()
         return await self._send(request_id)
 
@@ -125,9 +125,9 @@ class Starter:
                 await self._pause(seconds)
 
     async def _ensure_actors(
-        self, signing: Signing, log: StartLog, request: RequestModel, document: Document, document_id: str
+        self, signing: Signing, request: RequestModel, document: Document, document_id: str
     ) -> None:
-        """One checkpoint for all actors of a document: those that exist are seen in the request itself."""
+        """No checkpoint: the actors that exist are seen in the request itself, which a resumed start reads first."""
         wanted = mapping.to_wire_actors(signing, document)
         existing = [actor for actor in request.actors or () if str(actor.documentId) == document_id]
         ids = {"requestId": request.id, "documentId": document_id}
@@ -135,8 +135,6 @@ class Starter:
             await self._client.call(operations.ACTORS_DELETE, ids, actorId=surplus)
         for actor in mapping.missing_actors(wanted, existing):
             await self._client.call(operations.ACTORS_CREATE, ids, body=actor)
-        if f"actors_{document.number}" not in log.facts:
-            await log.checkpoint(**{f"actors_{document.number}": str(len(wanted))})
 
     async def _send(self, request_id: str) -> Started:
         try:

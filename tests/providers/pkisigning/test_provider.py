@@ -246,7 +246,7 @@ async def test_a_callback_of_the_platform_is_verified_and_read(
     assert not provider.seen_before(callback)
     provider.remember(callback)
     assert provider.seen_before(callback)
-    found = await provider.status(notice.provider_signing_id, notice.access_key)
+    found = await provider.status(id_of(of), notice.access_key)
     assert found.kind is EventKind.ALL_SIGNED
 
 

@@ -1,0 +1,152 @@
+"""Callbacks: what verification and enqueueing cost beside the bare send of the same bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import verification as x509_verification
+
+from local.azurite import Azurite
+from local.stack import V1_ACCOUNT
+from shared.bootstrap import utc_now
+from shared.domain.messages import Message, Queue
+from shared.flow import receive
+from shared.verification.raw import RawCallback
+from tests.bench.in_process import InProcess, running_in_process
+from tests.bench.table import Figure
+from tests.domain.make import SIGNING_ID
+
+T = TypeVar("T")
+
+_COUNT = 960
+_AT_ONCE = 32
+_VERIFICATIONS = 3000
+
+
+async def measure(azurite: Azurite) -> list[Figure]:
+    async with running_in_process(azurite) as product:
+        app = product.deployment.app
+        address = app.addresses.for_signing("pkisigning", V1_ACCOUNT, SIGNING_ID)
+        token = address.split(f"/{V1_ACCOUNT}/")[1]
+
+        async def knock(raw: RawCallback) -> None:
+            if await receive.run(app, "pkisigning", V1_ACCOUNT, token, raw) != 200:
+                raise RuntimeError("a good callback was refused")
+
+        await knock(_signed(product, 1)[0])
+        sample = await _captured(product, knock)
+        floors, rates = [], []
+        for _ in range(3):
+            floors.append(await _rate([sample] * _COUNT, lambda message: app.queue.send(Queue.EVENTS, message)))
+            rates.append(await _rate(_signed(product, _COUNT), knock))
+        floor, rate = max(floors), max(rates)
+        return [
+            Figure(
+                "callback: verify + enqueue, 32 at once",
+                f"{rate / floor:.2f} x ({rate:.0f}/s)",
+                f"{floor:.0f}/s",
+                ">= 0.80 x",
+                rate >= 0.8 * floor,
+            ),
+            await _verification_alone(product),
+        ]
+
+
+async def _captured(product: InProcess, knock: Callable[[RawCallback], Awaitable[None]]) -> Message:
+    """The very message that a callback becomes, so that the floor sends the same bytes."""
+    app = product.deployment.app
+    caught: list[Message] = []
+    real_send = app.queue.send
+
+    async def catch(queue: Queue, message: Message, *, delay_seconds: float = 0) -> None:
+        caught.append(message)
+
+    object.__setattr__(app.queue, "send", catch)
+    try:
+        await knock(_signed(product, 1)[0])
+    finally:
+        object.__setattr__(app.queue, "send", real_send)
+    return caught[0]
+
+
+def _signed(product: InProcess, count: int) -> list[RawCallback]:
+    signer, now = product.sandbox.pki.signer(), utc_now()
+    return [_raw(signer.headers(body, now=now), body, now) for body in (_body() for _ in range(count))]
+
+
+def _raw(headers: dict[str, str], body: bytes, now: datetime) -> RawCallback:
+    return RawCallback("POST", headers | {"content-type": "application/json"}, body, now)
+
+
+def _body() -> bytes:
+    return json.dumps(
+        {"pkisId": str(uuid.uuid4()), "dossierStatus": "Completed", "authenticationKey": "k" * 32}
+    ).encode()
+
+
+async def _rate(items: Sequence[T], work: Callable[[T], Awaitable[None]]) -> float:
+    limit = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(item: T) -> None:
+        async with limit:
+            await work(item)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(one(item) for item in items))
+    return len(items) / (time.perf_counter() - began)
+
+
+async def _verification_alone(product: InProcess) -> Figure:
+    provider = product.deployment.app.providers[V1_ACCOUNT]
+    callbacks = _signed(product, 200)
+    for callback in callbacks[:2]:
+        await provider.verify_callback(callback)
+    rates, floors = [], []
+    for _ in range(3):
+        floors.append(_floor_rate(product))
+        began = time.perf_counter()
+        for number in range(_VERIFICATIONS):
+            await provider.verify_callback(callbacks[number % len(callbacks)])
+        rates.append(_VERIFICATIONS / (time.perf_counter() - began))
+    rate, floor = max(rates), max(floors)
+    return Figure(
+        "PKIsigning verification alone",
+        f"{rate / floor:.2f} x ({rate:.0f}/s)",
+        f"{floor:.0f}/s",
+        ">= 0.50 x",
+        rate >= 0.5 * floor,
+    )
+
+
+def _floor_rate(product: InProcess) -> float:
+    """Two certificates parsed, one chain built, one RSA signature verified, with `cryptography` alone."""
+    pki = product.sandbox.pki
+    leaf = pki.issue()
+    ders = [leaf.certificate.public_bytes(Encoding.DER), pki.issuing.certificate.public_bytes(Encoding.DER)]
+    message = _body()
+    if not isinstance(leaf.key, rsa.RSAPrivateKey):
+        raise TypeError("the sandbox signs with RSA")
+    signature = leaf.key.sign(message, padding.PKCS1v15(), hashes.SHA256())
+    store = x509_verification.Store([pki.root.certificate])
+    policy = x509_verification.ExtensionPolicy
+    began = time.perf_counter()
+    for _ in range(_VERIFICATIONS):
+        certificate, issuing = (x509.load_der_x509_certificate(der) for der in ders)
+        builder = x509_verification.PolicyBuilder().store(store).time(utc_now())
+        builder = builder.extension_policies(ca_policy=policy.webpki_defaults_ca(), ee_policy=policy.permit_all())
+        builder.build_client_verifier().verify(certificate, [issuing])
+        key = certificate.public_key()
+        if not isinstance(key, rsa.RSAPublicKey):
+            raise TypeError("not RSA")
+        key.verify(signature, message, padding.PKCS1v15(), hashes.SHA256())
+    return _VERIFICATIONS / (time.perf_counter() - began)

@@ -1,0 +1,52 @@
+"""How many storage calls one signing costs, start to stored, without faults."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+
+from local.azurite import Azurite
+from local.sandbox.pdf import sample_contract
+from local.stack import V1_ACCOUNT, V2_ACCOUNT
+from tests.bench.in_process import InProcess, order_body, running_in_process
+from tests.bench.table import Figure
+
+_REACH = 30
+
+
+async def measure(azurite: Azurite) -> tuple[list[Figure], list[str]]:
+    """The figures, and the breakdown as lines."""
+    figures, lines = [], []
+    async with running_in_process(azurite) as product:
+        for account in (V2_ACCOUNT, V1_ACCOUNT):
+            await _one(product, account)  # the first signing of a process also registers webhooks and reads tokens
+            calls = await _one(product, account)
+            total = sum(calls.values())
+            name = f"storage calls for one signing, {account}"
+            figures.append(Figure(name, str(total), "-", f"<= {_REACH}", total <= _REACH))
+            lines.append(f"{name}: " + ", ".join(f"{key} {count}" for key, count in sorted(calls.items())))
+    return figures, lines
+
+
+async def _one(product: InProcess, account: str) -> Counter[str]:
+    before = Counter(product.deployment.clients.calls)
+    content = sample_contract("Lease 2026-17", ["Ada Jansen"])
+    signing = await product.start(
+        order_body(content, account, product.receiver.url), {"idempotency-key": secrets.token_hex(8)}
+    )
+    await _settle(product)
+    await product.sandbox.complete(str(signing["providerSigningId"]))
+    await _settle(product)
+    stored = (await product.deployment.app.signings.load(str(signing["id"]))).signing
+    counted = product.deployment.clients.calls - before
+    # The look above is the measurement's own, and stands for the one that the delayed message on `signing-starts` will
+    # cost when it comes in the end: nobody waits for that here.
+    if stored.state.value != "stored" or not all(one.is_settled for one in stored.announcements):
+        raise RuntimeError(f"the signing is {stored.state.value}")
+    return +counted
+
+
+async def _settle(product: InProcess) -> None:
+    await product.sandbox.settle()
+    while await product.drain():
+        await product.sandbox.settle()
