@@ -17,14 +17,15 @@ _REACH = 30
 async def measure(azurite: Azurite) -> tuple[list[Figure], list[str]]:
     """The figures, and the breakdown as lines."""
     figures, lines = [], []
-    async with running_in_process(azurite) as product:
-        for account in (V2_ACCOUNT, V1_ACCOUNT):
+    # V1 first: once the other account has registered the organisation's webhook, that tells of these signings as well.
+    for account in (V1_ACCOUNT, V2_ACCOUNT):
+        async with running_in_process(azurite) as product:
             await _one(product, account)  # the first signing of a process also registers webhooks and reads tokens
             calls = await _one(product, account)
-            total = sum(calls.values())
-            name = f"storage calls for one signing, {account}"
-            figures.append(Figure(name, str(total), "-", f"<= {_REACH}", total <= _REACH))
-            lines.append(f"{name}: " + ", ".join(f"{key} {count}" for key, count in sorted(calls.items())))
+        total = sum(calls.values())
+        name = f"storage calls for one signing, {account}"
+        figures.append(Figure(name, str(total), "-", f"<= {_REACH}", total <= _REACH))
+        lines.append(f"{name}: " + ", ".join(f"{key} {count}" for key, count in sorted(calls.items())))
     return figures, lines
 
 

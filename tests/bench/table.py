@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -29,5 +29,10 @@ def show(figures: Sequence[Figure]) -> None:
             print("  ".join("-" * width for width in widths))
 
 
-def median_of(times: int, measure: Callable[[], float]) -> float:
-    return statistics.median(measure() for _ in range(times))
+def ratio_figure(name: str, pairs: Sequence[tuple[float, float]], unit: str, reach: float) -> Figure:
+    """From pairs of (product, floor) rates that were measured one right after the other: the median of their ratios,
+    so that a noisy moment costs one pair and not the figure."""
+    ratio = statistics.median(product / floor for product, floor in pairs)
+    product, floor = (statistics.median(column) for column in zip(*pairs, strict=True))
+    measured = f"{ratio:.2f} x ({product:.0f}{unit})"
+    return Figure(name, measured, f"{floor:.0f}{unit}", f">= {reach:.2f} x", ratio >= reach)
