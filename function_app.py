@@ -7,9 +7,9 @@ from typing import TypeVar
 import azure.functions as func
 
 from shared import telemetry
+from shared.api import catalogue, manage, signings
 from shared.api import health as health_api
-from shared.api import signings
-from shared.api.answers import Answer
+from shared.api.answers import Answer, FileAnswer
 from shared.bootstrap import current, utc_now
 from shared.domain.messages import DownloadDocuments, Message, NotifyCaller, ProviderEvent, Queue, RunStart
 from shared.flow import apply, download, notify, poison, receive, reconcile, start
@@ -24,7 +24,7 @@ RECONCILE_SECONDS = 240.0
 M = TypeVar("M", bound=Message)
 
 
-def _respond(answer: Answer) -> func.HttpResponse:
+def _respond(answer: Answer | FileAnswer) -> func.HttpResponse:
     return func.HttpResponse(
         answer.encoded(), status_code=answer.status, headers=dict(answer.headers), mimetype=answer.media_type
     )
@@ -53,6 +53,60 @@ async def get_signing(req: func.HttpRequest) -> func.HttpResponse:
 @app.route(route="signings/{signing_id}/history", methods=["GET"])
 async def get_signing_history(req: func.HttpRequest) -> func.HttpResponse:
     return _respond(await signings.history(await current(), req.route_params["signing_id"]))
+
+
+@app.route(route="signings/{signing_id}/cancel", methods=["POST"])
+async def cancel_signing(req: func.HttpRequest) -> func.HttpResponse:
+    return _respond(await manage.cancel(await current(), req.route_params["signing_id"], req.get_body()))
+
+
+@app.route(route="signings/{signing_id}/remind", methods=["POST"])
+async def remind_signing(req: func.HttpRequest) -> func.HttpResponse:
+    return _respond(await manage.remind(await current(), req.route_params["signing_id"], req.get_body()))
+
+
+@app.route(route="signings/{signing_id}/extend", methods=["POST"])
+async def extend_signing(req: func.HttpRequest) -> func.HttpResponse:
+    return _respond(await manage.extend(await current(), req.route_params["signing_id"], req.get_body()))
+
+
+@app.route(route="signings/{signing_id}/participants", methods=["POST"])
+async def add_participant(req: func.HttpRequest) -> func.HttpResponse:
+    return _respond(await manage.add_participant(await current(), req.route_params["signing_id"], req.get_body()))
+
+
+@app.route(route="signings/{signing_id}/participants/{number}", methods=["DELETE"])
+async def remove_participant(req: func.HttpRequest) -> func.HttpResponse:
+    path = req.route_params
+    return _respond(await manage.remove_participant(await current(), path["signing_id"], path["number"]))
+
+
+@app.route(route="signings/{signing_id}/links", methods=["GET"])
+async def get_signing_links(req: func.HttpRequest) -> func.HttpResponse:
+    return _respond(await manage.links(await current(), req.route_params["signing_id"]))
+
+
+@app.route(route="signings/{signing_id}", methods=["DELETE"])
+async def delete_signing(req: func.HttpRequest) -> func.HttpResponse:
+    return _respond(await manage.delete(await current(), req.route_params["signing_id"]))
+
+
+@app.route(route="providers", methods=["GET"])
+async def get_providers(req: func.HttpRequest) -> func.HttpResponse:
+    return _respond(await catalogue.providers())
+
+
+@app.route(route="accounts", methods=["GET"])
+async def get_accounts(req: func.HttpRequest) -> func.HttpResponse:
+    return _respond(await catalogue.accounts(await current()))
+
+
+@app.route(route="accounts/{account}/operations/{operation_id}", methods=["POST"])
+async def run_operation(req: func.HttpRequest) -> func.HttpResponse:
+    path, mode = req.route_params, req.params.get("as")
+    return _respond(
+        await catalogue.operate(await current(), path["account"], path["operation_id"], req.get_body(), mode)
+    )
 
 
 @app.route(route="health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)

@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 
 from shared import settings as settings_module
 from shared import telemetry
-from shared.domain.errors import ConfigurationError
+from shared.domain.errors import ConfigurationError, InvalidRequest, UnsupportedFeature
+from shared.domain.signing import Signing
 from shared.notifier import HttpNotifier
 from shared.ports import App, SigningProvider, TokenStore
 from shared.providers import PROVIDERS
+from shared.providers.checks import check_capabilities
 from shared.settings import AccountSettings, Settings, StorageSettings
 from shared.storage.accounts import TableSubscriptionStore, TableTokenStore
 from shared.storage.blobs import BlobDocumentStore
@@ -59,8 +61,24 @@ def build(settings: Settings) -> Deployment:
         policy=settings.policy,
         now=utc_now,
         random_bytes=os.urandom,
+        who_supports=_who_supports,
     )
     return Deployment(app, clients)
+
+
+def _who_supports(signing: Signing, field: str) -> list[str]:
+    """The providers of the catalogue, configured or not, that would not refuse this very wish."""
+    found = []
+    for name, entry in PROVIDERS.items():
+        try:
+            check_capabilities(signing, entry.capabilities)
+        except UnsupportedFeature as refusal:
+            if refusal.field == field:
+                continue
+        except InvalidRequest:
+            pass  # another complaint, not about this wish
+        found.append(name)
+    return [name for name in found if name != signing.provider]
 
 
 def _provider(account: AccountSettings, tokens: TokenStore) -> SigningProvider:

@@ -274,6 +274,24 @@ class SigningLink:
     expires_at: datetime | None = None
 
 
+@dataclass(frozen=True)
+class OperationFile:
+    """A file that goes into an operation of the provider's own API."""
+
+    name: str
+    media_type: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class OperationAnswer:
+    """What an operation of the provider's own API answered: JSON, or the stream of a file."""
+
+    status: int
+    content: Any = field(default=None, repr=False)
+    download: Download | None = None
+
+
 class SigningProvider(Protocol):
     """The neutral port (design 9): one instance per configured account."""
 
@@ -322,6 +340,11 @@ class SigningProvider(Protocol):
 
     async def delete(self, signing: Signing) -> None:
         """Removes the signing at the provider, for good. Absence is fine."""
+
+    def operate(
+        self, operation_id: str, arguments: Mapping[str, object]
+    ) -> AbstractAsyncContextManager[OperationAnswer]:
+        """Runs one operation of the provider's own API by its id. Raises NotFound, InvalidRequest, ProviderError."""
 
     async def verify_callback(self, raw: RawCallback) -> VerifiedCallback:
         """Raises VerificationFailed."""
@@ -386,6 +409,8 @@ class App:
     policy: FlowPolicy
     now: Callable[[], datetime]
     random_bytes: Callable[[int], bytes]
+    # Which providers of the catalogue could grant the wish that stands in this field of the signing.
+    who_supports: Callable[[Signing, str], Sequence[str]] = lambda _signing, _field: ()
     # Digests of account-level webhook addresses that this process knows to be registered: saves a read per start.
     registered_webhooks: set[str] = field(default_factory=set)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from shared import telemetry
 from shared.domain.errors import (
     ConcurrentUpdate,
     CountersignError,
@@ -20,8 +21,10 @@ from shared.domain.errors import (
     Throttled,
     Unauthorised,
     UnsupportedFeature,
+    WrongState,
 )
 from shared.domain.history import HistoryEntry, is_intact
+from shared.domain.ids import is_signing_id
 from shared.domain.signing import Announcement, Failure, Participant, Signing
 
 
@@ -34,6 +37,19 @@ class Answer:
 
     def encoded(self) -> bytes:
         return json.dumps(self.body, ensure_ascii=False, default=_json).encode()
+
+
+@dataclass(frozen=True)
+class FileAnswer:
+    """A file as the whole body: Power Automate's "Create file" takes it directly (power guide 1.7)."""
+
+    status: int
+    body: bytes = field(repr=False)
+    media_type: str = "application/octet-stream"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def encoded(self) -> bytes:
+        return self.body
 
 
 def _json(value: object) -> str:
@@ -49,6 +65,7 @@ _STATUS: tuple[tuple[type[CountersignError], int], ...] = (
     (IdempotencyMismatch, 422),
     (NotFound, 404),
     (ConcurrentUpdate, 409),
+    (WrongState, 409),
     (Throttled, 429),
     (Retryable, 503),
     (CreditsExhausted, 402),
@@ -62,6 +79,22 @@ _STATUS_OF_CODE = {
     "provider_unauthorised": 424,
     "consent_needed": 424,
 }
+
+
+async def answered(work: Callable[[], Awaitable[Answer]]) -> Answer:
+    """What `work` answers, or the problem that an expected failure is. Anything else escapes: the host says 500."""
+    try:
+        return await work()
+    except CountersignError as error:
+        telemetry.info("request_refused", code=error.code)
+        return problem(error)
+
+
+def known_form(signing_id: str) -> str:
+    """The id, if it has the form of one. Raises NotFound."""
+    if not is_signing_id(signing_id):
+        raise NotFound("There is no signing with this id.")
+    return signing_id
 
 
 def problem(error: CountersignError, *, signing_id: str | None = None) -> Answer:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
-from shared import telemetry
-from shared.api.answers import Answer, failed_start, history_view, problem, signing_view
+from shared.api.answers import Answer, answered, failed_start, history_view, known_form, signing_view
 from shared.api.start_request import read_start_request
 from shared.domain.commands import StartSigning
-from shared.domain.errors import CountersignError, NotFound
-from shared.domain.ids import is_signing_id
+from shared.domain.errors import NotFound
 from shared.domain.signing import Signing, State
 from shared.flow import intake
 from shared.flow import start as start_flow
@@ -27,7 +25,7 @@ async def start(app: App, body: bytes, headers: Mapping[str, str]) -> Answer:
         # No 202 and no Location to poll: Logic Apps would wait for the end of the signing (power guide 0.2).
         return Answer(201, signing_view(signing))
 
-    return await _answered(work)
+    return await answered(work)
 
 
 async def _started(app: App, command: StartSigning, *, wait: bool) -> Signing:
@@ -43,32 +41,18 @@ async def get(app: App, signing_id: str) -> Answer:
     """`GET /api/signings/{id}`."""
 
     async def work() -> Answer:
-        return Answer(200, signing_view((await app.signings.load(_known_form(signing_id))).signing))
+        return Answer(200, signing_view((await app.signings.load(known_form(signing_id))).signing))
 
-    return await _answered(work)
+    return await answered(work)
 
 
 async def history(app: App, signing_id: str) -> Answer:
     """`GET /api/signings/{id}/history`."""
 
     async def work() -> Answer:
-        entries = await app.signings.history(_known_form(signing_id))
+        entries = await app.signings.history(known_form(signing_id))
         if not entries:
             raise NotFound("There is no signing with this id.")
         return Answer(200, history_view(signing_id, entries))
 
-    return await _answered(work)
-
-
-def _known_form(signing_id: str) -> str:
-    if not is_signing_id(signing_id):
-        raise NotFound("There is no signing with this id.")
-    return signing_id
-
-
-async def _answered(work: Callable[[], Awaitable[Answer]]) -> Answer:
-    try:
-        return await work()
-    except CountersignError as error:
-        telemetry.info("request_refused", code=error.code)
-        return problem(error)
+    return await answered(work)

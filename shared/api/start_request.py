@@ -144,7 +144,7 @@ def read_start_request(body: bytes, idempotency_header: str | None, now: datetim
     try:
         parsed = StartBody.model_validate(content)
     except ValidationError as error:
-        raise InvalidRequest("The request does not fit.", fields=_field_errors(error)) from None
+        raise InvalidRequest("The request does not fit.", fields=field_errors(error)) from None
     _check_relations(parsed, now)
     return StartSigning(
         account=parsed.account.lower(),
@@ -190,7 +190,8 @@ def _check_relations(parsed: StartBody, now: datetime) -> None:
         raise InvalidRequest("The request contradicts itself.", fields=problems)
 
 
-def _field_errors(error: ValidationError) -> list[FieldError]:
+def field_errors(error: ValidationError) -> list[FieldError]:
+    """pydantic's findings in our words: a path such as `documents[0].content`, and a sentence."""
     return [FieldError(_path(item["loc"]), item["msg"].removeprefix("Value error, ")) for item in error.errors()]
 
 

@@ -4,6 +4,7 @@
     ├── InvalidRequest                  the caller's JSON does not fit (400); carries field errors
     ├── UnsupportedFeature              a wish that this provider cannot express (422), found before any provider call
     ├── NotFound                        no such signing, account or document (404)
+    ├── WrongState                      the signing is past (or not yet at) where this can be done (409)
     ├── IdempotencyMismatch             same idempotency key, other body (422)
     ├── ConcurrentUpdate                a conditional write lost the race; reload and decide again
     ├── AlreadyExists                   a create-only write found something there
@@ -89,6 +90,11 @@ class UnsupportedFeature(CountersignError):
 class NotFound(CountersignError):
     code = "not_found"
     next_step = "Check the id. Ids are returned by the call that starts a signing."
+
+
+class WrongState(CountersignError):
+    code = "wrong_state"
+    next_step = "Read the signing: its state says what can still be done."
 
 
 class IdempotencyMismatch(CountersignError):

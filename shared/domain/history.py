@@ -27,6 +27,7 @@ class EntryKind(StrEnum):
     DOWNLOAD_RETRY = "download_retry"
     FILE_STORED = "file_stored"
     POISONED = "poisoned"
+    MANAGED = "managed"
 
 
 class HistoryEntry(Model):

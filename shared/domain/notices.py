@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 class StatusNotice:
     """A provider says that a signing has a new status.
 
+    `provider_signing_id` is None when the callback does not say which one: then the address it came to has to.
     `provider_status` is their word, unmapped. `access_key` is a secret that some providers send along for reading the
     signing back (PKIsigning's authenticationKey); it is kept out of `repr` so that it cannot reach a log.
     """
 
-    provider_signing_id: str
+    provider_signing_id: str | None
     provider_status: str
     reason: str | None = None
     access_key: str | None = field(default=None, repr=False)

@@ -15,7 +15,14 @@ from datetime import datetime, timedelta
 
 from shared import telemetry
 from shared.domain.commands import NewDocument, StartSigning
-from shared.domain.errors import AlreadyExists, FieldError, IdempotencyMismatch, InvalidRequest, NotFound
+from shared.domain.errors import (
+    AlreadyExists,
+    FieldError,
+    IdempotencyMismatch,
+    InvalidRequest,
+    NotFound,
+    UnsupportedFeature,
+)
 from shared.domain.history import EntryKind, record
 from shared.domain.ids import signing_id as new_signing_id
 from shared.domain.messages import Queue, RunStart
@@ -54,7 +61,12 @@ def _check(app: App, command: StartSigning) -> None:
     _check_limits(app, command)
     if command.notify is not None:
         app.notifier.check_url(command.notify.url)
-    provider.check(_signing(app, command, "", app.now(), None))
+    signing = _signing(app, command, "", app.now(), None)
+    try:
+        provider.check(signing)
+    except UnsupportedFeature as refusal:
+        supporters = app.who_supports(signing, refusal.field)
+        raise UnsupportedFeature(refusal.detail, field=refusal.field, supported_by=supporters) from None
 
 
 def _check_limits(app: App, command: StartSigning) -> None:

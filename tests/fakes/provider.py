@@ -7,7 +7,7 @@ raised before the step acts, `lose_at[step]` after it acted, as when an answer i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +20,7 @@ from shared.domain.states import EventKind
 from shared.ports import (
     Deliverable,
     Download,
+    OperationAnswer,
     ProviderStatus,
     SigningLink,
     Started,
@@ -136,6 +137,10 @@ class MemoryProvider:
 
     async def delete(self, signing: Signing) -> None:
         self.managed.append(("delete", signing.id))
+
+    @asynccontextmanager
+    async def operate(self, operation_id: str, arguments: Mapping[str, object]) -> AsyncIterator[OperationAnswer]:
+        yield OperationAnswer(200, {"operation": operation_id, "arguments": dict(arguments)})
 
     async def verify_callback(self, raw: RawCallback) -> VerifiedCallback:
         return verified(raw, headers={}, verdicts={}, event_key=hashlib.sha256(raw.body).hexdigest())

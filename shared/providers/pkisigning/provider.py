@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from typing import Self
 
@@ -15,6 +15,7 @@ from shared.domain.signing import Participant, Signing
 from shared.ports import (
     Deliverable,
     Download,
+    OperationAnswer,
     ProviderStatus,
     SigningLink,
     Started,
@@ -36,6 +37,7 @@ from shared.providers.pkisigning.wire import (
     WebhookRequestModel,
     WebhookResponseModel,
 )
+from shared.providers.raw import operate
 from shared.verification.raw import RawCallback, VerifiedCallback
 
 _ARCHIVE = Deliverable(name="signed.zip", kind="archive", media_type="application/zip")
@@ -164,6 +166,11 @@ class PkisigningProvider:
 
     async def delete(self, signing: Signing) -> None:
         await self._manager.delete(signing)
+
+    def operate(
+        self, operation_id: str, arguments: Mapping[str, object]
+    ) -> AbstractAsyncContextManager[OperationAnswer]:
+        return operate(operations.OPERATIONS, lambda _: self._client, operation_id, arguments)
 
     # ---------------------------------------------------------------------------------------------- callbacks
 

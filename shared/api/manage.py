@@ -1,0 +1,113 @@
+"""HTTP for what can be done to a started signing. Bodies are small JSON objects; an empty body is an empty object."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shared.api.answers import Answer, answered, known_form, signing_view
+from shared.api.start_request import Moment, ParticipantBody, Text, field_errors
+from shared.domain.errors import FieldError, InvalidRequest
+from shared.domain.signing import Signing
+from shared.flow import manage
+from shared.ports import App
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CancelBody(_Body):
+    reason: Text | None = None
+
+
+class RemindBody(_Body):
+    participant: Annotated[int, Field(ge=1)] | None = None
+
+
+class ExtendBody(_Body):
+    deadline: Moment
+
+
+B = TypeVar("B", bound=BaseModel)
+
+
+def _read(kind: type[B], body: bytes) -> B:
+    try:
+        content = json.loads(body) if body.strip() else {}
+    except ValueError:
+        raise InvalidRequest("The body is not JSON.", code="invalid_json") from None
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise InvalidRequest("The request does not fit.", fields=field_errors(error)) from None
+
+
+async def cancel(app: App, signing_id: str, body: bytes) -> Answer:
+    """`POST /api/signings/{id}/cancel`."""
+    return await _changed(lambda: manage.cancel(app, known_form(signing_id), _read(CancelBody, body).reason))
+
+
+async def remind(app: App, signing_id: str, body: bytes) -> Answer:
+    """`POST /api/signings/{id}/remind`."""
+    return await _changed(lambda: manage.remind(app, known_form(signing_id), _read(RemindBody, body).participant))
+
+
+async def extend(app: App, signing_id: str, body: bytes) -> Answer:
+    """`POST /api/signings/{id}/extend`."""
+
+    async def work() -> Signing:
+        deadline = _read(ExtendBody, body).deadline
+        if deadline <= app.now():
+            raise InvalidRequest("The request does not fit.", fields=[FieldError("deadline", "lies in the past")])
+        return await manage.extend(app, known_form(signing_id), deadline)
+
+    return await _changed(work)
+
+
+async def add_participant(app: App, signing_id: str, body: bytes) -> Answer:
+    """`POST /api/signings/{id}/participants`."""
+
+    async def work() -> Signing:
+        participant = _read(ParticipantBody, body).to_domain(0)
+        return await manage.add_participant(app, known_form(signing_id), participant)
+
+    return await _changed(work)
+
+
+async def remove_participant(app: App, signing_id: str, number: str) -> Answer:
+    """`DELETE /api/signings/{id}/participants/{number}`."""
+
+    async def work() -> Signing:
+        if not number.isascii() or not number.isdigit():
+            raise InvalidRequest("A participant is named by number.", fields=[FieldError("number", "a number")])
+        return await manage.remove_participant(app, known_form(signing_id), int(number))
+
+    return await _changed(work)
+
+
+async def delete(app: App, signing_id: str) -> Answer:
+    """`DELETE /api/signings/{id}`: the provider's copy; ours stays."""
+    return await _changed(lambda: manage.delete(app, known_form(signing_id)))
+
+
+async def links(app: App, signing_id: str) -> Answer:
+    """`GET /api/signings/{id}/links`."""
+
+    async def work() -> Answer:
+        found = await manage.links(app, known_form(signing_id))
+        view = [{"participant": one.number, "url": one.url, "expiresAt": one.expires_at} for one in found]
+        return Answer(200, {"signingId": signing_id, "links": view}, {"cache-control": "no-store"})
+
+    return await answered(work)
+
+
+async def _changed(work: Callable[[], Awaitable[Signing]]) -> Answer:
+    async def view() -> Answer:
+        body: dict[str, Any] = signing_view(await work())
+        return Answer(200, body)
+
+    return await answered(view)

@@ -1,0 +1,148 @@
+"""What can be done to a started signing, and what is refused before any call."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from shared.domain.capabilities import Action
+from shared.domain.errors import NotFound, UnsupportedFeature, WrongState
+from shared.domain.history import EntryKind
+from shared.domain.messages import ProviderEvent, Queue
+from shared.domain.signing import Signing, State
+from shared.domain.states import EventKind, Source
+from shared.flow import intake, manage
+from shared.ports import ProviderStatus
+from tests.domain.make import NOW
+from tests.flow.world import World
+
+LATER = NOW + timedelta(days=30)
+Deed = Callable[[World, str], Awaitable[object]]
+DEEDS: dict[Action, Deed] = {
+    Action.CANCEL: lambda world, one: manage.cancel(world.app, one, "changed our minds"),
+    Action.REMIND: lambda world, one: manage.remind(world.app, one, None),
+    Action.ADD_PARTICIPANT: lambda world, one: manage.add_participant(
+        world.app, one, world.command().participants[0].model_copy(update={"email": "ben@example.org"})
+    ),
+    Action.REMOVE_PARTICIPANT: lambda world, one: manage.remove_participant(world.app, one, 1),
+    Action.EXTEND: lambda world, one: manage.extend(world.app, one, LATER),
+    Action.LINKS: lambda world, one: manage.links(world.app, one),
+    Action.DELETE: lambda world, one: manage.delete(world.app, one),
+}
+each_deed = pytest.mark.parametrize("action", DEEDS)
+
+
+def able(world: World, *actions: Action) -> None:
+    world.provider.capabilities = replace(world.provider.capabilities, actions=frozenset(actions))
+
+
+@each_deed
+async def test_what_a_provider_cannot_do_is_refused_before_any_call(action: Action) -> None:
+    world = World()
+    signing = await world.started()
+    able(world)
+    with pytest.raises(UnsupportedFeature) as refusal:
+        await DEEDS[action](world, signing.id)
+    assert refusal.value.field == action.value
+    assert world.provider.managed == []
+
+
+@pytest.mark.parametrize("action", sorted(set(DEEDS) - {Action.DELETE}))
+async def test_a_signing_that_is_over_is_left_alone(action: Action) -> None:
+    world = World()
+    signing = await world.completed()
+    with pytest.raises(WrongState):
+        await DEEDS[action](world, signing.id)
+    assert world.provider.managed == []
+
+
+@pytest.mark.parametrize("action", sorted(set(DEEDS) - {Action.DELETE, Action.LINKS}))
+async def test_a_deed_is_done_recorded_and_read_back(action: Action) -> None:
+    world = World()
+    signing = await world.started()
+    await DEEDS[action](world, signing.id)
+    ((done, of, *_),) = world.provider.managed
+    assert (done, of) == (action.value, signing.id)
+    entry = (await world.signings.history(signing.id))[-1]
+    assert (entry.kind, entry.facts["action"]) == (EntryKind.MANAGED, action.value)
+    (sent,) = world.queue.take()
+    assert isinstance(sent.message, ProviderEvent)
+    assert (sent.queue, sent.message.source) == (Queue.EVENTS, Source.OPERATOR)
+
+
+async def test_cancelled_is_what_the_provider_says_afterwards() -> None:
+    world = World()
+    signing = await world.started()
+    await manage.cancel(world.app, signing.id, None)
+    assert (await world.now(signing)).state is State.STARTED
+    world.provider.statuses = [ProviderStatus("Withdrawn", EventKind.CANCELLED)]
+    await world.work_off(Queue.EVENTS)
+    assert (await world.now(signing)).state is State.CANCELLED
+
+
+async def test_a_signing_that_was_not_sent_is_cancelled_at_once() -> None:
+    world = World()
+    signing = await world.taken_in()
+    cancelled = await manage.cancel(world.app, signing.id, "typing error")
+    assert (cancelled.state, cancelled.reason) == (State.CANCELLED, "typing error")
+    assert world.documents.blobs == {}
+    await world.work_off(Queue.STARTS)
+    assert world.provider.invited == []
+
+
+async def test_a_start_under_way_is_not_cancelled_from_under_its_worker() -> None:
+    world = World()
+    taken = await intake.run(world.app, world.command(), lease_owner="http")
+    with pytest.raises(WrongState):
+        await manage.cancel(world.app, taken.loaded.signing.id, None)
+
+
+async def test_an_added_participant_gets_the_next_number() -> None:
+    world = World()
+    signing = await world.started()
+    await DEEDS[Action.ADD_PARTICIPANT](world, signing.id)
+    assert [one.number for one in (await world.now(signing)).participants] == [1, 2]
+    await manage.remove_participant(world.app, signing.id, 1)
+    assert [one.number for one in (await world.now(signing)).participants] == [2]
+
+
+async def test_participants_are_named_by_number() -> None:
+    world = World()
+    signing = await world.started()
+    able(world, *Action)
+    for deed in (manage.remind, manage.remove_participant):
+        with pytest.raises(NotFound):
+            await deed(world.app, signing.id, 9)
+
+
+async def test_an_expired_signing_can_be_extended() -> None:
+    world = World()
+    signing = await world.started()
+    world.provider.statuses = [ProviderStatus("Expired", EventKind.EXPIRED)]
+    await world.run(world.event(signing))
+    extended = await manage.extend(world.app, signing.id, LATER)
+    assert extended.deadline == LATER
+
+
+async def test_links_are_given_and_kept_nowhere() -> None:
+    world = World()
+    signing = await world.started()
+    (link,) = await manage.links(world.app, signing.id)
+    assert link.url == "https://sign.example/1"
+    kept: Signing = await world.now(signing)
+    assert "sign.example" not in kept.model_dump_json()
+    assert "sign.example" not in str(await world.signings.history(signing.id))
+
+
+async def test_only_what_is_over_is_deleted_at_the_provider() -> None:
+    world = World()
+    signing = await world.started()
+    with pytest.raises(WrongState):
+        await manage.delete(world.app, signing.id)
+    world.provider.statuses = [ProviderStatus("Declined", EventKind.DECLINED)]
+    await world.run(world.event(signing))
+    await manage.delete(world.app, signing.id)
+    assert world.provider.managed == [("delete", signing.id)]
