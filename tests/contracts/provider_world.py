@@ -15,7 +15,8 @@ class ProviderWorld(Protocol):
     `async with` one of these per test: each has a simulator of its own. Ids are the provider's own.
     """
 
-    provider: SigningProvider
+    @property
+    def provider(self) -> SigningProvider: ...
 
     def order(self, **changes: Any) -> StartOrder:
         """An order that this provider takes: one real PDF (`documents=2` for two), one signer (`participants=`
@@ -39,8 +40,9 @@ class ProviderWorld(Protocol):
         """The provider ends the signing with a technical error. Where it has no such end: NotImplementedError is wrong;
         leave the signing as it is and say so in `ends`."""
 
-    ends: frozenset[str]
-    """Which of declined, expired, cancelled, failed this provider can end in by these hands."""
+    @property
+    def ends(self) -> frozenset[str]:
+        """Which of declined, expired, cancelled, failed this provider can end in by these hands."""
 
     def invitations(self, provider_signing_id: str) -> int:
         """How often the provider has invited people to this signing (sent invitations, or opened it for signing)."""
@@ -66,8 +68,10 @@ class ProviderWorld(Protocol):
     def late_seal(self, *, times: int = 1) -> None:
         """Completed, but the next downloads are refused or not whole yet."""
 
-    inviting_operation: str
-    """The operation that invites people."""
+    @property
+    def inviting_operation(self) -> str:
+        """The operation that invites people."""
 
-    calls_made: Sequence[str]
-    """Operation ids called so far, in order."""
+    @property
+    def calls_made(self) -> Sequence[str]:
+        """Operation ids called so far, in order."""
