@@ -5,7 +5,6 @@ signature, the signed documents are downloaded, checked and stored, and the call
 line of the summary holds.
 """
 
-
 from __future__ import annotations
 
 import argparse

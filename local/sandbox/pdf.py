@@ -11,7 +11,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from local.sandbox.pdf_places import Placement, page_reference, signature_box
+from local.sandbox.pdf_places import Placement, page_reference, page_with_text, signature_box
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,6 +124,11 @@ def inspect_pdf(pdf: bytes) -> PdfFacts:
         raise NotAPdf(f"the PDF cannot be read: {type(error).__name__}") from error
 
 
+def page_of_text(pdf: bytes, text: str) -> int | None:
+    """The first page (from 1) that carries the placeholder text, or None. Raises NotAPdf or ProtectedPdf."""
+    return page_with_text(_reader(pdf), text)
+
+
 def sign_pdf(
     pdf: bytes, identity: Identity, *, field_name: str, placement: Placement, reason: str | None = None
 ) -> bytes:
@@ -192,7 +197,7 @@ def _simple_signer(identity: Identity) -> Any:
 def _field_spec(pdf: bytes, field_name: str, placement: Placement) -> SigFieldSpec:
     from pyhanko.sign.fields import SigFieldSpec  # noqa: PLC0415
 
-    if placement.placeholder is None and placement.box_percent is None:
+    if placement.placeholder is None and placement.box_percent is None and placement.box_points is None:
         return SigFieldSpec(field_name)
     page, box = signature_box(_reader(pdf), placement)
     return SigFieldSpec(field_name, on_page=page, box=box)

@@ -19,11 +19,13 @@ class Placement:
     """Where the signature goes; all empty means an invisible signature.
 
     `box_percent` is x, y, width, height as percentages of the first page, measured from its upper left corner.
+    `box_points` is page (from 1, or backwards from -1), left, top, width, height in points, from the same corner.
     """
 
     field_name: str | None = None
     placeholder: str | None = None
     box_percent: tuple[float, float, float, float] | None = None
+    box_points: tuple[int, float, float, float, float] | None = None
 
 
 def signature_box(reader: PdfFileReader, placement: Placement) -> tuple[int, tuple[int, int, int, int]]:
@@ -33,11 +35,22 @@ def signature_box(reader: PdfFileReader, placement: Placement) -> tuple[int, tup
         x, y, w, h = (value / 100 for value in placement.box_percent)
         left, top = int(x * width), int((1 - y) * height)
         return 0, (left, top - int(h * height), left + int(w * width), top)
+    if placement.box_points is not None:
+        number, x, y, w, h = placement.box_points
+        page = number - 1 if number > 0 else pages + number
+        left, top = int(x), int(_page_size(reader, page)[1] - y)
+        return page, (left, top - int(h), left + int(w), top)
     for page in range(pages):
         if (at := _find_text(reader, page, placement.placeholder or "")) is not None:
             return page, (at[0], at[1] - 4, at[0] + _SIGNATURE_WIDTH, at[1] - 4 + _SIGNATURE_HEIGHT)
     # A placeholder that this simple search cannot find (subset fonts) still gets a visible box on the last page.
     return pages - 1, (50, 30, 50 + _SIGNATURE_WIDTH, 30 + _SIGNATURE_HEIGHT)
+
+
+def page_with_text(reader: PdfFileReader, text: str) -> int | None:
+    """The first page (from 1) that carries the placeholder, or None where this simple search finds none."""
+    pages = range(int(reader.root["/Pages"]["/Count"]))
+    return next((page + 1 for page in pages if _find_text(reader, page, text) is not None), None)
 
 
 def page_reference(reader: Any, number: int) -> Any:

@@ -86,9 +86,9 @@ def failure(
         return Unavailable(sentence, sent=True, provider_status_code=status)
     if status < 400:
         return UnreadableAnswer(provider, operation, status, "redirects are not followed")
-    problem = _problem(content)
-    said = _said(problem)
-    sentence = f"{provider} refused {operation.id} with status {status}" + (f": {said}" if said else ".")
+    problem = problem_in(content)
+    words = said(problem)
+    sentence = f"{provider} refused {operation.id} with status {status}" + (f": {words}" if words else ".")
     return _REFUSALS.get(status, Rejected)(
         sentence, provider_status_code=status, provider_request_id=_request_id(headers, problem)
     )
@@ -113,7 +113,7 @@ def _retry_after(headers: Mapping[str, str], now: datetime) -> float:
         return _DEFAULT_RETRY_AFTER_SECONDS
 
 
-def _problem(content: bytes) -> Mapping[str, object]:
+def problem_in(content: bytes) -> Mapping[str, object]:
     """The body as a problem (RFC 9457), whatever its declared type; empty when it is none."""
     try:
         found = json.loads(content)
@@ -122,13 +122,25 @@ def _problem(content: bytes) -> Mapping[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _said(problem: Mapping[str, object]) -> str:
-    """Title, detail and errors, the only parts of a provider's text that are passed on."""
-    parts = [text for text in (problem.get("title"), problem.get("detail")) if isinstance(text, str)]
+def said(problem: Mapping[str, object]) -> str:
+    """Title, detail, message and errors, the only parts of a provider's text that are passed on."""
+    parts = [text for name in ("title", "detail", "message") if isinstance(text := problem.get(name), str)]
     errors = problem.get("errors")
     if isinstance(errors, dict):
         parts += [f"{name}: {_joined(texts)}" for name, texts in errors.items()]
+    if isinstance(errors, list):
+        parts += [text for text in errors if isinstance(text, str)]
+        parts += _listed(problem, "errors", "field", "message")
+    parts += _listed(problem, "violations", "propertyPath", "message")
+    parts += _listed(problem, "invalidParams", "name", "reason")
     return "; ".join(part.strip() for part in parts if part.strip())[:_MAX_DETAIL]
+
+
+def _listed(problem: Mapping[str, object], name: str, place: str, text: str) -> list[str]:
+    """Faults as a list of objects, each with a place and a text (spec signicat 4)."""
+    listed = problem.get(name)
+    objects = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    return [f"{one.get(place)}: {one.get(text)}" for one in objects]
 
 
 def _joined(texts: object) -> str:

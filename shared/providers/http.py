@@ -1,7 +1,8 @@
 """The one way to a provider: time limits, credentials, error translation, call budget, and a log line without secrets.
 
 No call is repeated here except once after 401, which proves that nothing was done; every other repetition is the flow's
-decision. Redirects are not followed. The verdict on each status and transport failure is made here and nowhere else.
+decision. Redirects are followed for downloads only, and only where the provider's client was built to. The verdict on
+each status and transport failure is made here and nowhere else.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ import httpx
 from pydantic import BaseModel
 
 from shared import telemetry
-from shared.domain.errors import CountersignError, NotReady, Throttled, Unavailable
-from shared.providers.answers import UnreadableAnswer, failure, read_answer
-from shared.providers.operation import BYTES, FileUpload, MultipartFile, Operation, PreparedCall, prepare
+from shared.domain.errors import CountersignError, NotReady, ProviderError, Throttled, Unavailable
+from shared.providers.answers import UnreadableAnswer, failure, problem_in, read_answer
+from shared.providers.operation import BYTES, FileUpload, MultipartFile, Operation, PreparedCall, RawFile, prepare
+from shared.providers.redirects import Redirects
 
 # httpx logs every address at INFO, and PKIsigning's callbackAuthenticationKey travels in one (spec pkisigning 3.2).
 for _name in ("httpx", "httpcore"):
@@ -35,12 +37,18 @@ TOTAL_SECONDS = 60.0
 _TIMEOUTS = httpx.Timeout(connect=10, read=30, write=30, pool=10)
 # A JSON answer may carry signature images, but not without end.
 _MAX_ANSWER_BYTES = 32 * 1024 * 1024
+# A raw upload goes out in pieces of this size.
+_PIECE_BYTES = 64 * 1024
 # An idle connection that the provider closes while we send looks like a lost answer, so idle ones are not kept long.
 _LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=5)
 # The request certainly never left this machine.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 Model = TypeVar("Model", bound=BaseModel)
+
+Judge = Callable[[Operation, int, Mapping[str, object]], ProviderError | None]
+"""One provider's own reading of a JSON object that it answered with a status: the verdict, or None to leave it to the
+rules for all. For providers that put errors into answers of success."""
 
 
 class HttpPool:
@@ -161,8 +169,11 @@ class ProviderClient:
         account: str,
         budget: CallBudget,
         now: Callable[[], datetime],
+        redirects: Redirects | None = None,
+        judge: Judge | None = None,
     ) -> None:
-        self._base_url = base_url.rstrip("/")
+        """`redirects` lets downloads be redirected. With a `judge`, JSON in place of a file is never taken for one."""
+        self._base_url, self._redirects, self._judge = base_url.rstrip("/"), redirects, judge
         self._auth, self._http, self._budget, self._now = auth, http, budget, now
         self._provider, self._account = provider, account
 
@@ -193,6 +204,7 @@ class ProviderClient:
                     content = await self._content(operation, response)
             except TimeoutError as error:
                 raise self._unavailable(operation, error, sent=seen.sent) from error
+            self._judged(operation, response.status_code, content)
             return Reply(response.status_code, read_answer(self._provider, operation, response.status_code, content))
 
     @asynccontextmanager
@@ -211,6 +223,7 @@ class ProviderClient:
             try:
                 async with asyncio.timeout(TOTAL_SECONDS):
                     response = await self._answered(prepared, "*/*", not_ready_on, seen)
+                    await self._refuse_json(operation, response)
             except TimeoutError as error:
                 raise self._unavailable(operation, error, sent=seen.sent) from error
             async with aclosing(response), aclosing(self._chunks(operation, response)) as chunks:
@@ -239,6 +252,7 @@ class ProviderClient:
             seen.sent = False
             credentials = await self._auth.credentials(refused=credentials)
             response = await self._send(prepared, credentials, accept, seen)
+        response = await self._followed(prepared, credentials, accept, seen, response)
         operation, status = prepared.operation, response.status_code
         if status in not_ready_on:
             await response.aclose()
@@ -246,17 +260,53 @@ class ProviderClient:
         if response.is_success:
             return response
         content = await self._content(operation, response)
+        self._judged(operation, status, content)
         raise failure(self._provider, operation, status, headers=response.headers, content=content, now=self._now())
 
-    async def _send(self, prepared: PreparedCall, credentials: Credentials, accept: str, seen: _Seen) -> httpx.Response:
+    def _judged(self, operation: Operation, status: int, content: bytes) -> None:
+        """Raises what the provider's own rules make of the answer, if anything."""
+        problem = problem_in(content) if self._judge is not None else {}
+        verdict = self._judge(operation, status, problem) if self._judge is not None and problem else None
+        if verdict is not None:
+            raise verdict
+
+    async def _refuse_json(self, operation: Operation, response: httpx.Response) -> None:
+        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if self._judge is None or kind != "application/json":
+            return
+        self._judged(operation, response.status_code, await self._content(operation, response))
+        raise UnreadableAnswer(self._provider, operation, response.status_code, "JSON came in place of a file")
+
+    async def _followed(
+        self, prepared: PreparedCall, credentials: Credentials, accept: str, seen: _Seen, response: httpx.Response
+    ) -> httpx.Response:
+        """The answer at the end of a download's redirects. Credentials are shown to the provider's own origins only."""
+        if self._redirects is None or not prepared.operation.is_download:
+            return response
+        for _ in range(Redirects.MOST):
+            if not response.has_redirect_location:
+                break
+            await response.aclose()
+            hop = self._redirects.next(str(response.url), response.headers["Location"])
+            if hop is None:
+                why = "it leads to an address that is not followed"
+                raise UnreadableAnswer(self._provider, prepared.operation, response.status_code, why)
+            shown = credentials if hop.trusted else Credentials()
+            response = await self._send(prepared, shown, accept, seen, hop.url)
+        return response
+
+    async def _send(
+        self, prepared: PreparedCall, credentials: Credentials, accept: str, seen: _Seen, url: str | None = None
+    ) -> httpx.Response:
+        """`url` is where a redirect leads; it comes with a query of its own."""
         self._budget.spend()
         client = self._http.client()
         request = client.build_request(
             prepared.operation.method,
-            self._base_url + prepared.path,
-            params=[*prepared.query, *credentials.query] or None,
+            url or self._base_url + prepared.path,
+            params=[*prepared.query, *credentials.query] or None if url is None else None,
             headers=_headers(prepared, credentials, accept),
-            content=prepared.json,
+            content=_raw(prepared) or prepared.json,
             files=_files(prepared),
         )
         seen.attempt, seen.sent = seen.attempt + 1, True
@@ -318,6 +368,9 @@ def _headers(prepared: PreparedCall, credentials: Credentials, accept: str) -> d
     headers = {**prepared.headers, **credentials.headers, "Accept": accept, "User-Agent": "countersign"}
     if prepared.json is not None:
         headers["Content-Type"] = "application/json"
+    if prepared.file is not None and isinstance(prepared.operation.body, RawFile):
+        headers["Content-Type"] = prepared.file.media_type
+        headers["Content-Length"] = str(len(prepared.file.content))
     if prepared.operation.is_download:
         headers["Accept-Encoding"] = "identity"  # so that Content-Length is that of the file
     return headers
@@ -329,3 +382,15 @@ def _files(prepared: PreparedCall) -> dict[str, tuple[str, io.BytesIO, str]] | N
         return None
     upload = prepared.file
     return {prepared.operation.body.field: (upload.name, io.BytesIO(upload.content), upload.media_type)}
+
+
+def _raw(prepared: PreparedCall) -> AsyncIterator[bytes] | None:
+    if prepared.file is None or not isinstance(prepared.operation.body, RawFile):
+        return None
+    return _pieces(prepared.file.content)
+
+
+async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+    whole = memoryview(content)
+    for start in range(0, len(content), _PIECE_BYTES):
+        yield bytes(whole[start : start + _PIECE_BYTES])

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, Protocol
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -66,19 +66,33 @@ class TokenEndpoint:
     """
 
     def __init__(
-        self, url: str, client_id: str, client_secret: str, http: HttpPool, *, account: str, now: Callable[[], datetime]
+        self,
+        url: str,
+        client_id: str,
+        client_secret: str,
+        http: HttpPool,
+        *,
+        account: str,
+        now: Callable[[], datetime],
+        client_auth: Literal["form", "basic"] = "form",
     ) -> None:
-        self._url, self._client_id, self._client_secret = url, client_id, client_secret
-        self._http, self._account, self._now = http, account, now
+        """`client_auth` says where the client's own credentials go: in the form, or in an Authorization header."""
+        self._url, self._http, self._account, self._now = url, http, account, now
+        self._in_form = {"client_id": client_id, "client_secret": client_secret} if client_auth == "form" else {}
+        self._basic = httpx.BasicAuth(client_id, client_secret) if client_auth == "basic" else None
 
     async def ask(self, form: Mapping[str, str]) -> Granted:
-        fields = {**form, "client_id": self._client_id, "client_secret": self._client_secret}
+        fields = {**form, **self._in_form}
         asked_at = self._now()
         status = 0
         try:
             async with asyncio.timeout(_REQUEST_SECONDS):
                 response = await self._http.client().post(
-                    self._url, data=fields, headers={"Accept": "application/json"}, follow_redirects=False
+                    self._url,
+                    data=fields,
+                    headers={"Accept": "application/json"},
+                    auth=self._basic or httpx.USE_CLIENT_DEFAULT,
+                    follow_redirects=False,
                 )
             status = response.status_code
         except (httpx.RequestError, OSError, TimeoutError) as error:

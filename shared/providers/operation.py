@@ -58,6 +58,14 @@ class MultipartFile:
 
 
 @dataclass(frozen=True)
+class RawFile:
+    """A body that is the bytes of one file and nothing else, of one of these media types."""
+
+    media_types: tuple[str, ...]
+    description: str = ""
+
+
+@dataclass(frozen=True)
 class ListOf:
     """An answer that is a JSON array."""
 
@@ -91,11 +99,12 @@ class Operation:
     path: str
     summary: str
     parameters: tuple[Parameter, ...] = ()
-    body: type[BaseModel] | MultipartFile | None = None
+    body: type[BaseModel] | MultipartFile | RawFile | None = None
     answers: Mapping[int, AnswerForm] = field(default_factory=dict)
     internal: bool = False
     safe_to_repeat: bool = False
     errors: Mapping[int, str] = field(default_factory=dict)
+    body_required: bool = True
 
     @property
     def is_download(self) -> bool:
@@ -107,7 +116,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class FileUpload:
-    """The file of a multipart body. `content` is kept as it is, never copied."""
+    """The file of a multipart or raw body. `content` is kept as it is, never copied."""
 
     name: str
     media_type: str
@@ -224,11 +233,7 @@ def _utc_text(moment: datetime) -> str:
 def _body_of(
     operation: Operation, body: BaseModel | Mapping[str, object] | None, file: FileUpload | None
 ) -> tuple[bytes | None, list[FieldError]]:
-    problems = []
-    if file is not None and not isinstance(operation.body, MultipartFile):
-        problems.append(FieldError("file", "this operation takes no file"))
-    if isinstance(operation.body, MultipartFile) and file is None:
-        problems.append(FieldError(operation.body.field, "required"))
+    problems = _file_problems(operation, file)
     model = operation.body if isinstance(operation.body, type) else None
     if model is None:
         return None, [
@@ -236,12 +241,24 @@ def _body_of(
             *([FieldError("body", "this operation takes no JSON body")] if body is not None else []),
         ]
     if body is None:
-        return None, [*problems, FieldError("body", "required")]
+        return None, [*problems, *([FieldError("body", "required")] if operation.body_required else [])]
     try:
         valid = body if isinstance(body, model) else model.model_validate(body)
     except ValidationError as error:
         return None, [*problems, *(_field_error(one["loc"], one["msg"]) for one in error.errors(include_input=False))]
     return valid.model_dump_json(by_alias=True, exclude_none=True).encode(), problems
+
+
+def _file_problems(operation: Operation, file: FileUpload | None) -> list[FieldError]:
+    wanted = operation.body
+    if isinstance(wanted, MultipartFile):
+        return [FieldError(wanted.field, "required")] if file is None else []
+    if isinstance(wanted, RawFile):
+        if file is None:
+            return [FieldError("file", "required")]
+        fits = file.media_type in wanted.media_types
+        return [] if fits else [FieldError("file", f"expected {' or '.join(wanted.media_types)}")]
+    return [] if file is None else [FieldError("file", "this operation takes no file")]
 
 
 def _field_error(loc: tuple[int | str, ...], message: str) -> FieldError:
