@@ -7,7 +7,8 @@ RUN := $(VENV)/bin/python
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo            the main job with a real PDF, start to finish (OPEN=1 leaves everything running)"
+	@echo "make demo            the main job with a real PDF, start to finish; PROVIDER=dokobit, connective, signicat or"
+	@echo "                     all for others than PKIsigning, OPEN=1 leaves everything running"
 	@echo "make test            all tests"
 	@echo "make lint            formatting, lint, types, import rules"
 	@echo "make bench           measurements, as ratios against a floor taken in the same run"
@@ -31,7 +32,7 @@ $(VENV)/.ready: requirements.txt requirements-dev.txt
 	@touch $@
 
 demo: setup
-	@$(RUN) -m local.demo $(if $(OPEN),--open)
+	@$(RUN) -m local.demo $(if $(PROVIDER),--provider $(PROVIDER)) $(if $(OPEN),--open)
 
 test: setup
 	@$(RUN) -m pytest

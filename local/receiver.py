@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -33,18 +34,18 @@ class Receiver:
 
     @classmethod
     @asynccontextmanager
-    async def start(cls, port: int = 0) -> AsyncIterator[Receiver]:
-        """Listens on loopback until the block is left; 0 picks a free port."""
+    async def start(cls, port: int = 0, tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
+        """Listens on loopback until the block is left; 0 picks a free port. With `tls` it speaks https."""
         receiver = cls()
         application = web.Application()
         application.router.add_post("/events", receiver._receive)
         runner = web.AppRunner(application, access_log=None)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, "127.0.0.1", port)
+            site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls)
             await site.start()
             host, actual_port = runner.addresses[0][:2]
-            receiver.url = f"http://{host}:{actual_port}/events"
+            receiver.url = f"{'https' if tls else 'http'}://{host}:{actual_port}/events"
             yield receiver
         finally:
             await runner.cleanup()

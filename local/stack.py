@@ -1,4 +1,4 @@
-"""The whole product on one machine: Azurite, the provider simulator, a receiver of notifications, and the app.
+"""The whole product on one machine: Azurite, simulators of providers, a receiver of notifications, and the app.
 
 Every server listens on loopback, on free ports unless others are asked for, and ends with the block.
 """
@@ -8,31 +8,30 @@ from __future__ import annotations
 import base64
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from local.azurite import Azurite
 from local.host.process import HostProcess
+from local.players import PLAYERS
 from local.receiver import Receiver
 from local.sandbox.pkisigning import PkisigningSandbox
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# The accounts that every local stack has: one for each API of PKIsigning, both at the same simulator.
-V2_ACCOUNT = "pki"
-V1_ACCOUNT = "pki_v1"
-
 
 @dataclass(frozen=True)
 class Ports:
-    """0 means any free port. Azurite takes three of its own, also free ones when `azurite` is None."""
+    """0 means any free port. Azurite takes three of its own, also free ones when `azurite` is None; simulators take
+    the ports from `sandboxes` on, one each."""
 
     app: int = 0
-    sandbox: int = 0
+    sandboxes: int = 0
     receiver: int = 0
     azurite: tuple[int, int, int] | None = None
 
@@ -40,24 +39,29 @@ class Ports:
 @dataclass(frozen=True)
 class Stack:
     azurite: Azurite
-    sandbox: PkisigningSandbox
+    sandboxes: Mapping[str, Any]
     receiver: Receiver
     host: HostProcess
     settings: Mapping[str, str]
 
+    @property
+    def sandbox(self) -> PkisigningSandbox:
+        """PKIsigning's simulator."""
+        found = self.sandboxes["pkisigning"]
+        if not isinstance(found, PkisigningSandbox):
+            raise TypeError("this stack has no PKIsigning")
+        return found
+
     def client(self) -> httpx.AsyncClient:
         """An HTTP client for the app, with its function key."""
-        return httpx.AsyncClient(
-            base_url=self.host.base_url,
-            headers={"x-functions-key": self.host.function_key},
-            timeout=120,
-            trust_env=False,
-        )
+        headers = {"x-functions-key": self.host.function_key}
+        return httpx.AsyncClient(base_url=self.host.base_url, headers=headers, timeout=120, trust_env=False)
 
 
 @asynccontextmanager
 async def running_stack(
     *,
+    providers: Sequence[str] = ("pkisigning",),
     say: Callable[[str], None] = lambda _: None,
     ports: Ports = Ports(),
     overrides: Mapping[str, str] | None = None,
@@ -70,11 +74,14 @@ async def running_stack(
         if azurite is None:
             say("storage emulator (Azurite)")
             azurite = closing.enter_context(Azurite.start(ports=ports.azurite))
-        say("PKIsigning simulator")
-        sandbox = await closing.enter_async_context(PkisigningSandbox.start(port=ports.sandbox))
+        sandboxes: dict[str, Any] = {}
+        for number, name in enumerate(providers):
+            say(f"simulator of {name}")
+            port = ports.sandboxes + number if ports.sandboxes else 0
+            sandboxes[name] = await closing.enter_async_context(PLAYERS[name].start(port))
         receiver = await closing.enter_async_context(Receiver.start(port=ports.receiver))
         app_port = ports.app or _free_port()
-        settings = app_settings(azurite, sandbox, app_port) | dict(overrides or {})
+        settings = app_settings(azurite, sandboxes, app_port) | dict(overrides or {})
         say("the app, in the local Functions host")
         host = await closing.enter_async_context(
             HostProcess(
@@ -85,12 +92,18 @@ async def running_stack(
                 max_polling_seconds=max_polling_seconds,
             )
         )
-        yield Stack(azurite, sandbox, receiver, host, settings)
+        yield Stack(azurite, sandboxes, receiver, host, settings)
 
 
-def app_settings(azurite: Azurite, sandbox: PkisigningSandbox, app_port: int) -> dict[str, str]:
-    """App settings as Azure would hold them, for the simulator's throw-away credentials and trust anchor."""
-    return {
+def app_settings(azurite: Azurite, sandboxes: Mapping[str, Any], app_port: int) -> dict[str, str]:
+    """App settings as Azure would hold them, for the simulators' throw-away credentials and trust anchors."""
+    accounts = {
+        f"Accounts__{account}__{setting}": value
+        for name, sandbox in sandboxes.items()
+        for account, values in PLAYERS[name].accounts(sandbox).items()
+        for setting, value in values.items()
+    }
+    return accounts | {
         "AzureWebJobsStorage": azurite.connection_string,
         "CountersignStorage": azurite.connection_string,
         "ReconcileSchedule": "0 */5 * * * *",
@@ -99,24 +112,7 @@ def app_settings(azurite: Azurite, sandbox: PkisigningSandbox, app_port: int) ->
         "Countersign__CreateStorageLayout": "true",
         "Notify__AllowedHosts": "127.0.0.1",
         "Notify__UnsafeAllowLoopback": "true",
-        **_account(V2_ACCOUNT, "v2", sandbox),
-        **_account(V1_ACCOUNT, "v1", sandbox),
     }
-
-
-def _account(name: str, api: str, sandbox: PkisigningSandbox) -> dict[str, str]:
-    values = {
-        "Provider": "pkisigning",
-        "Api": api,
-        "ApiUrl": sandbox.base_url,
-        "IdentityUrl": sandbox.base_url,
-        "ClientId": sandbox.client_id,
-        "ClientSecret": sandbox.client_secret,
-        "Grant": "refresh_token",
-        "RefreshToken": sandbox.consent(),
-        "TrustAnchors": base64.b64encode(sandbox.trust_bundle_pem).decode(),
-    }
-    return {f"Accounts__{name}__{setting}": value for setting, value in values.items()}
 
 
 def _free_port() -> int:

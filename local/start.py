@@ -1,27 +1,33 @@
 """`make start`: the whole local stack in the foreground, on fixed ports, until it is interrupted."""
 
+
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
 
-from local.stack import ROOT, V1_ACCOUNT, V2_ACCOUNT, Ports, running_stack
+from local.players import PLAYERS
+from local.stack import ROOT, Ports, running_stack
 
-PORTS = Ports(app=7071, sandbox=7080, receiver=7090, azurite=(10000, 10001, 10002))
+PORTS = Ports(app=7071, sandboxes=7080, receiver=7090, azurite=(10000, 10001, 10002))
+
+
+def say(text: str) -> None:
+    print(f"starting {text}", flush=True)
 
 
 async def run() -> None:
-    async with running_stack(say=lambda text: print(f"starting {text}", flush=True), ports=PORTS) as stack:
+    async with running_stack(providers=tuple(PLAYERS), say=say, ports=PORTS) as stack:
         settings_file = ROOT / "local" / ".state" / "local.settings.json"
         settings_file.parent.mkdir(exist_ok=True)
         settings_file.write_text(json.dumps({"IsEncrypted": False, "Values": dict(stack.settings)}, indent=2))
+        pages = "".join(f"signing pages  {one.base_url}/      ({name})\n" for name, one in stack.sandboxes.items())
         print(
             f"""
-app            {stack.host.base_url}/api        (accounts: {V2_ACCOUNT}, {V1_ACCOUNT})
-function key   {stack.host.function_key}        (header x-functions-key)
-signing pages  {stack.sandbox.base_url}/
-notifications  {stack.receiver.url}      (what arrives is printed here)
+app            {stack.host.base_url}/api      (accounts: GET /api/accounts)
+function key   {stack.host.function_key}      (header x-functions-key)
+{pages}notifications  {stack.receiver.url}      (what arrives is printed here)
 storage        UseDevelopmentStorage=true
 app settings   {settings_file}
 Ctrl-C ends it all.

@@ -19,6 +19,7 @@ import ipaddress
 import json
 import re
 import socket
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,8 +49,10 @@ class NotifierConfig:
 class HttpNotifier:
     """Implements ports.Notifier."""
 
-    def __init__(self, config: NotifierConfig) -> None:
+    def __init__(self, config: NotifierConfig, tls: ssl.SSLContext | None = None) -> None:
+        """`tls` replaces the platform's trusted roots."""
         self._config = config
+        self._tls = tls
         self._client: httpx.AsyncClient | None = None
 
     def check_url(self, url: str) -> None:
@@ -93,7 +96,9 @@ class HttpNotifier:
 
     def _http(self) -> httpx.AsyncClient:
         if self._client is None:
-            self._client = httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False)
+            self._client = httpx.AsyncClient(
+                timeout=_TIMEOUT_SECONDS, trust_env=False, verify=self._tls if self._tls is not None else True
+            )
         return self._client
 
     def _parsed(self, url: str) -> httpx.URL:

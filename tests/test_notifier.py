@@ -3,11 +3,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import ssl
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from local.receiver import Receiver
+from local.sandbox.pki import SandboxPki
 from shared.domain.errors import InvalidRequest, NotifyRefused, Unavailable
 from shared.notifier import HttpNotifier, NotifierConfig, is_allowed_host
 from tests.domain.make import NOW
@@ -114,3 +118,33 @@ async def test_loopback_is_reached_in_development_only() -> None:
         with pytest.raises(NotifyRefused, match="not_https"):
             await HttpNotifier(replace(LOCAL, unsafe_allow_loopback=False)).deliver(receiver.url, EVENT, NOW)
     assert receiver.deliveries == []
+
+
+def server_tls(folder: Path, pki: SandboxPki, name: str) -> ssl.SSLContext:
+    issued = pki.issue(common_name=name, dns_names=[name], server_auth=True)
+    chain = [issued.certificate, pki.issuing.certificate]
+    pem = b"".join(one.public_bytes(Encoding.PEM) for one in chain)
+    key = issued.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "server.pem").write_bytes(pem + key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem")
+    return context
+
+
+@pytest.mark.parametrize(("certified", "is_delivered"), [("localhost", True), ("other.example", False)])
+async def test_https_goes_to_the_checked_address_and_still_verifies_the_name(
+    tmp_path: Path, certified: str, *, is_delivered: bool
+) -> None:
+    pki = SandboxPki.create("http://127.0.0.1:9")
+    trusted = ssl.create_default_context(cadata=pki.trust_bundle_pem().decode())
+    notifier = HttpNotifier(replace(LOCAL, allowed_hosts=("localhost",)), tls=trusted)
+    async with Receiver.start(tls=server_tls(tmp_path, pki, certified)) as receiver:
+        url = receiver.url.replace("127.0.0.1", "localhost")
+        if is_delivered:
+            assert await notifier.deliver(url, EVENT, NOW) == 204
+            assert receiver.deliveries[0].headers["host"].startswith("localhost:")
+        else:
+            with pytest.raises(Unavailable):
+                await notifier.deliver(url, EVENT, NOW)
+            assert receiver.deliveries == []
+    await notifier.aclose()

@@ -225,6 +225,7 @@ class Signing(Model):
     reason: str | None = None
     attention: Attention | None = None
     failure: Failure | None = None
+    cancel_requested: bool = False
     start: StartProgress = StartProgress()
     download: DownloadProgress = DownloadProgress()
     documents: tuple[Document, ...]

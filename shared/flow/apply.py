@@ -193,6 +193,10 @@ async def _ask_again(app: App, signing: Signing, message: ProviderEvent, error: 
 async def _not_there(app: App, loaded: Loaded, message: ProviderEvent, error: ProviderNotFound) -> None:
     """404 for a signing that was sent out: gone, unless a callback was merely faster than the provider's own reads."""
     signing = loaded.signing
+    if signing.cancel_requested:
+        cancelled = Event(EventKind.CANCELLED, app.now(), message.source)
+        await send_after(app, await amend(app, loaded, lambda current: moved(current, cancelled)))
+        return
     if message.source is not Source.RECONCILE:
         await _ask_again(app, signing, message, error_as_retryable(error))
         return

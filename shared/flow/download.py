@@ -179,9 +179,12 @@ def _tags(signing: Signing) -> dict[str, str]:
 
 
 def expected_documents(signing: Signing) -> list[ExpectedDocument]:
-    """What an archive has to hold. A document that only has to be approved or received carries no signature."""
+    """What an archive has to hold. A document that only has to be approved or received carries no signature; a signer
+    without placements signs every document."""
     signers = [person for person in signing.participants if person.role is Role.SIGNER]
     signed = {placement.document for person in signers for placement in person.placements}
+    if any(not person.placements for person in signers):
+        signed = {document.number for document in signing.documents}
     return [
         ExpectedDocument(document.name, document.media_type, must_be_signed=document.number in signed)
         for document in signing.documents

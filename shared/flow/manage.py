@@ -28,7 +28,8 @@ async def cancel(app: App, signing_id: str, reason: str | None) -> Signing:
         return await _cancel_unsent(app, loaded, reason)
     provider = _able(app, loaded.signing, Action.CANCEL)
     await provider.cancel(loaded.signing, reason)
-    return await _recorded(app, loaded, Action.CANCEL)
+    # Some providers cancel by deleting: then the read-back finds nothing, and that is the proof.
+    return await _recorded(app, loaded, Action.CANCEL, lambda _: {"cancel_requested": True})
 
 
 async def remind(app: App, signing_id: str, number: int | None) -> Signing:

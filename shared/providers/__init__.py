@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from shared.domain.capabilities import Capabilities
-from shared.providers import pkisigning
+from shared.providers import pkisigning, signicat
 
 if TYPE_CHECKING:
     from shared.ports import SigningProvider
@@ -29,6 +29,7 @@ class Catalogued:
 
 PROVIDERS: Mapping[str, Catalogued] = {
     pkisigning.NAME: Catalogued(pkisigning.Config, pkisigning.build, pkisigning.CAPABILITIES),
+    signicat.NAME: Catalogued(signicat.Config, signicat.build, signicat.CAPABILITIES),
 }
 
 

@@ -24,6 +24,7 @@ from pydantic import BaseModel
 from shared import telemetry
 from shared.domain.errors import CountersignError, NotReady, ProviderError, Throttled, Unavailable
 from shared.providers.answers import UnreadableAnswer, failure, problem_in, read_answer
+from shared.providers.json_files import JsonWithFiles
 from shared.providers.operation import BYTES, FileUpload, MultipartFile, Operation, PreparedCall, RawFile, prepare
 from shared.providers.redirects import Redirects
 
@@ -306,7 +307,7 @@ class ProviderClient:
             url or self._base_url + prepared.path,
             params=[*prepared.query, *credentials.query] or None if url is None else None,
             headers=_headers(prepared, credentials, accept),
-            content=_raw(prepared) or prepared.json,
+            content=_content_of(prepared),
             files=_files(prepared),
         )
         seen.attempt, seen.sent = seen.attempt + 1, True
@@ -368,6 +369,8 @@ def _headers(prepared: PreparedCall, credentials: Credentials, accept: str) -> d
     headers = {**prepared.headers, **credentials.headers, "Accept": accept, "User-Agent": "countersign"}
     if prepared.json is not None:
         headers["Content-Type"] = "application/json"
+    if isinstance(prepared.json, JsonWithFiles):
+        headers["Content-Length"] = str(prepared.json.length)
     if prepared.file is not None and isinstance(prepared.operation.body, RawFile):
         headers["Content-Type"] = prepared.file.media_type
         headers["Content-Length"] = str(len(prepared.file.content))
@@ -384,13 +387,19 @@ def _files(prepared: PreparedCall) -> dict[str, tuple[str, io.BytesIO, str]] | N
     return {prepared.operation.body.field: (upload.name, io.BytesIO(upload.content), upload.media_type)}
 
 
-def _raw(prepared: PreparedCall) -> AsyncIterator[bytes] | None:
-    if prepared.file is None or not isinstance(prepared.operation.body, RawFile):
-        return None
-    return _pieces(prepared.file.content)
+def _content_of(prepared: PreparedCall) -> AsyncIterator[bytes] | bytes | None:
+    """Large bodies a piece at a time; None where there is none, or a multipart one."""
+    if prepared.file is not None and isinstance(prepared.operation.body, RawFile):
+        return _sent(_pieces(prepared.file.content))
+    return _sent(prepared.json.pieces()) if isinstance(prepared.json, JsonWithFiles) else prepared.json
 
 
-async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+def _pieces(content: bytes) -> Iterator[bytes]:
     whole = memoryview(content)
     for start in range(0, len(content), _PIECE_BYTES):
         yield bytes(whole[start : start + _PIECE_BYTES])
+
+
+async def _sent(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece

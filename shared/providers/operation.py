@@ -18,6 +18,7 @@ from uuid import UUID
 from pydantic import BaseModel, ValidationError
 
 from shared.domain.errors import FieldError, InvalidRequest
+from shared.providers.json_files import JsonWithFiles, written
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -131,7 +132,7 @@ class PreparedCall:
     path: str
     query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    json: bytes | None = field(default=None, repr=False)
+    json: bytes | JsonWithFiles | None = field(default=None, repr=False)
     file: FileUpload | None = None
 
 
@@ -232,7 +233,7 @@ def _utc_text(moment: datetime) -> str:
 
 def _body_of(
     operation: Operation, body: BaseModel | Mapping[str, object] | None, file: FileUpload | None
-) -> tuple[bytes | None, list[FieldError]]:
+) -> tuple[bytes | JsonWithFiles | None, list[FieldError]]:
     problems = _file_problems(operation, file)
     model = operation.body if isinstance(operation.body, type) else None
     if model is None:
@@ -246,7 +247,7 @@ def _body_of(
         valid = body if isinstance(body, model) else model.model_validate(body)
     except ValidationError as error:
         return None, [*problems, *(_field_error(one["loc"], one["msg"]) for one in error.errors(include_input=False))]
-    return valid.model_dump_json(by_alias=True, exclude_none=True).encode(), problems
+    return written(valid), problems
 
 
 def _file_problems(operation: Operation, file: FileUpload | None) -> list[FieldError]:

@@ -1,13 +1,20 @@
-"""Which redirects of a download are followed, and which of them may see our credentials. Pure."""
+"""Which redirects of a download are followed, and which of them may see our credentials. Pure.
+
+Addresses are read by the very library that calls them, so that both see the same host in them.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from urllib.parse import urljoin, urlsplit
+
+import httpx
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_LAST_PORT = 65535
+_PLAIN_HOST = re.compile(r"[A-Za-z0-9.-]+|[0-9a-fA-F:.]+")
 
 Origin = tuple[str, str, int]
 
@@ -26,45 +33,41 @@ class Redirects:
     MOST = 5
 
     def __init__(self, base_url: str, trusted: Iterable[str] = ()) -> None:
-        self._trusted = frozenset(filter(None, map(_origin, (base_url, *trusted))))
-        self._is_local = _is_plain_loopback(base_url)
+        base = httpx.URL(base_url)
+        self._trusted = frozenset(filter(None, (_origin(base), *(_origin(httpx.URL(one)) for one in trusted))))
+        self._is_local = _is_plain_loopback(base)
 
     def next(self, url: str, location: str) -> Hop | None:
         """Where `location`, answered by `url`, leads; None when nobody may go there.
 
-        1. It is an address with a host, and https (plain http from this machine to this machine only).
-        2. It carries no user name or password of its own.
-        3. Only the very same scheme, host and port as a trusted address counts as trusted.
+        1. It is an address with a plain host and a port that there is; no backslashes, which some read as slashes.
+        2. It is https (plain http from this machine to this machine only).
+        3. It carries no user name or password of its own.
+        4. Only the very same scheme, host and port as a trusted address counts as trusted.
         """
         target = _joined(url, location)
-        origin = _origin(target)
-        if origin is None:
+        origin = None if target is None or "\\" in location else _origin(target)
+        if target is None or origin is None:  # 1
             return None
-        if origin[0] != "https" and not (self._is_local and _is_plain_loopback(target)):  # 1
+        if target.scheme != "https" and not (self._is_local and _is_plain_loopback(target)):  # 2
             return None
-        if "@" in urlsplit(target).netloc:  # 2
+        if target.userinfo:  # 3
             return None
-        return Hop(target, origin in self._trusted)  # 3
+        return Hop(str(target), origin in self._trusted)  # 4
 
 
-def _joined(url: str, location: str) -> str:
+def _joined(url: str, location: str) -> httpx.URL | None:
     try:
-        return urljoin(url, location.strip())
-    except ValueError:
-        return ""
-
-
-def _origin(url: str) -> Origin | None:
-    try:
-        parts = urlsplit(url)
-        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
-    except ValueError:
+        target = httpx.URL(url).join(location.strip())
+        return target if _PLAIN_HOST.fullmatch(target.host) else None
+    except (httpx.InvalidURL, ValueError):  # the second from the standard library and from IDNA
         return None
-    if not parts.hostname or port is None:
-        return None
-    return parts.scheme, parts.hostname, port
 
 
-def _is_plain_loopback(url: str) -> bool:
-    origin = _origin(url)
-    return origin is not None and origin[0] == "http" and origin[1] in _LOOPBACK
+def _origin(url: httpx.URL) -> Origin | None:
+    port = url.port or _DEFAULT_PORTS.get(url.scheme)
+    return (url.scheme, url.host, port) if url.host and port and port <= _LAST_PORT else None
+
+
+def _is_plain_loopback(url: httpx.URL) -> bool:
+    return url.scheme == "http" and url.host in _LOOPBACK

@@ -9,7 +9,7 @@ import platform
 import sys
 
 from local.azurite import Azurite
-from tests.bench import callbacks, calls, downloads, imports
+from tests.bench import callbacks, calls, downloads, imports, starts
 from tests.bench.table import Figure, show
 
 
@@ -20,6 +20,9 @@ async def run(*, small: bool) -> list[Figure]:
     with Azurite.start() as azurite:
         print("callbacks ...", flush=True)
         figures += await callbacks.measure(azurite)
+        figures += await callbacks.measure_unsigned(azurite)
+        print("starts ...", flush=True)
+        figures += await starts.measure(azurite)
     # A fresh one: the callbacks above have left thousands of messages behind.
     with Azurite.start() as azurite:
         print("storage calls ...", flush=True)

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from cryptography import x509
@@ -17,7 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import verification as x509_verification
 
 from local.azurite import Azurite
-from local.stack import V1_ACCOUNT
+from local.players import PLAYERS, V1_ACCOUNT
+from local.sandbox.pdf import sample_contract
 from shared.bootstrap import utc_now
 from shared.domain.messages import Message, Queue
 from shared.flow import receive
@@ -36,25 +38,58 @@ _VERIFICATIONS = 1500
 
 async def measure(azurite: Azurite) -> list[Figure]:
     async with running_in_process(azurite) as product:
-        app = product.deployment.app
-        address = app.addresses.for_signing("pkisigning", V1_ACCOUNT, SIGNING_ID)
+        address = product.deployment.app.addresses.for_signing("pkisigning", V1_ACCOUNT, SIGNING_ID)
         token = address.split(f"/{V1_ACCOUNT}/")[1]
-
-        async def knock(raw: RawCallback) -> None:
-            if await receive.run(app, "pkisigning", V1_ACCOUNT, token, raw) != 200:
-                raise RuntimeError("a good callback was refused")
-
-        await knock(_signed(product, 1)[0])
-        sample = await _captured(product, knock)
-        pairs = []
-        for _ in range(_ROUNDS):
-            floor = await _rate([sample] * _COUNT, lambda message: app.queue.send(Queue.EVENTS, message))
-            pairs.append((await _rate(_signed(product, _COUNT), knock), floor))
-        name = "callback: verify + enqueue, 32 at once"
-        return [ratio_figure(name, pairs, "/s", 0.80), await _verification_alone(product)]
+        figure = await _beside_bare_send(product, V1_ACCOUNT, token, lambda count: _signed(product, count), 0.80)
+        return [figure, await _verification_alone(product)]
 
 
-async def _captured(product: InProcess, knock: Callable[[RawCallback], Awaitable[None]]) -> Message:
+async def measure_unsigned(azurite: Azurite) -> list[Figure]:
+    """The providers whose callbacks prove nothing: there the address and the read-back protect."""
+    figures = []
+    for name in PLAYERS:
+        if name == "pkisigning":
+            continue
+        async with running_in_process(azurite, name) as product:
+            signing = await product.start(sample_contract("Lease", ["Ada Jansen"]))
+            await product.sandbox.complete(signing["providerSigningId"])
+            await product.sandbox.settle()
+            account, token, raw = product.arrived[-1]
+            make = partial(_alike, raw, signing["providerSigningId"])
+            figures.append(await _beside_bare_send(product, account, token, make, 0.85))
+    return figures
+
+
+def _alike(raw: RawCallback, provider_signing_id: str, count: int) -> list[RawCallback]:
+    """Callbacks of the same shape about other signings, so that none is an exact repeat."""
+    made = []
+    for _ in range(count):
+        # The same length and alphabet, whatever an id looks like here.
+        other = uuid.uuid4().hex[:8] + provider_signing_id[8:]
+        body = raw.body.replace(provider_signing_id.encode(), other.encode())
+        query = {name: value.replace(provider_signing_id, other) for name, value in raw.query.items()}
+        made.append(RawCallback(raw.method, raw.headers, body, utc_now(), query))
+    return made
+
+
+async def _beside_bare_send(
+    product: InProcess, account: str, token: str, make: Callable[[int], list[RawCallback]], reach: float
+) -> Figure:
+    app, provider = product.deployment.app, product.player.name
+
+    async def knock(raw: RawCallback) -> None:
+        if await receive.run(app, provider, account, token, raw) != 200:
+            raise RuntimeError("a good callback was refused")
+
+    sample = await _captured(product, knock, make(1)[0])
+    pairs = []
+    for _ in range(_ROUNDS):
+        floor = await _rate([sample] * _COUNT, lambda message: app.queue.send(Queue.EVENTS, message))
+        pairs.append((await _rate(make(_COUNT), knock), floor))
+    return ratio_figure(f"callback to queued, 32 at once, {account}", pairs, "/s", reach)
+
+
+async def _captured(product: InProcess, knock: Callable[[RawCallback], Awaitable[None]], raw: RawCallback) -> Message:
     """The very message that a callback becomes, so that the floor sends the same bytes."""
     app = product.deployment.app
     caught: list[Message] = []
@@ -65,7 +100,7 @@ async def _captured(product: InProcess, knock: Callable[[RawCallback], Awaitable
 
     object.__setattr__(app.queue, "send", catch)
     try:
-        await knock(_signed(product, 1)[0])
+        await knock(raw)
     finally:
         object.__setattr__(app.queue, "send", real_send)
     return caught[0]

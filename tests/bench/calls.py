@@ -6,9 +6,9 @@ import secrets
 from collections import Counter
 
 from local.azurite import Azurite
+from local.players import V1_ACCOUNT, V2_ACCOUNT
 from local.sandbox.pdf import sample_contract
-from local.stack import V1_ACCOUNT, V2_ACCOUNT
-from tests.bench.in_process import InProcess, order_body, running_in_process
+from tests.bench.in_process import InProcess, running_in_process
 from tests.bench.table import Figure
 
 _REACH = 30
@@ -32,22 +32,14 @@ async def measure(azurite: Azurite) -> tuple[list[Figure], list[str]]:
 async def _one(product: InProcess, account: str) -> Counter[str]:
     before = Counter(product.deployment.clients.calls)
     content = sample_contract("Lease 2026-17", ["Ada Jansen"])
-    signing = await product.start(
-        order_body(content, account, product.receiver.url), {"idempotency-key": secrets.token_hex(8)}
-    )
-    await _settle(product)
-    await product.sandbox.complete(str(signing["providerSigningId"]))
-    await _settle(product)
-    stored = (await product.deployment.app.signings.load(str(signing["id"]))).signing
-    counted = product.deployment.clients.calls - before
+    signing = await product.start(content, account, **{"idempotency-key": secrets.token_hex(8)})
+    await product.settle()
+    await product.sandbox.complete(signing["providerSigningId"])
+    await product.settle()
+    stored = (await product.deployment.app.signings.load(signing["id"])).signing
     # The look above is the measurement's own, and stands for the one that the delayed message on `signing-starts` will
     # cost when it comes in the end: nobody waits for that here.
+    counted = product.deployment.clients.calls - before
     if stored.state.value != "stored" or not all(one.is_settled for one in stored.announcements):
         raise RuntimeError(f"the signing is {stored.state.value}")
     return +counted
-
-
-async def _settle(product: InProcess) -> None:
-    await product.sandbox.settle()
-    while await product.drain():
-        await product.sandbox.settle()

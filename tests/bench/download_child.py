@@ -9,7 +9,6 @@ import json
 import sys
 import time
 import uuid
-from pathlib import Path
 
 import httpx
 from azure.storage.blob import BlobBlock
@@ -20,14 +19,9 @@ from shared import settings as settings_module
 from shared.bootstrap import build
 from shared.domain.messages import DownloadDocuments
 from shared.flow import download
+from tests.bench.memory import peak_mib
 
 BLOCK = 8 * 1024 * 1024
-
-
-def _peak_mib() -> float:
-    """The peak since this program began: unlike ru_maxrss it does not carry over from the parent."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 async def floor(connection_string: str, url: str, token: str) -> int:
@@ -69,13 +63,13 @@ def main() -> None:
     if function_app.app is None:
         raise SystemExit("the app has to be imported, as its memory is the base line")
     order = json.load(sys.stdin)
-    base, began = _peak_mib(), time.perf_counter()
+    base, began = peak_mib(), time.perf_counter()
     if order["mode"] == "floor":
         size = asyncio.run(floor(order["connection_string"], order["url"], order["token"]))
     else:
         size = asyncio.run(product(order["settings"], order["signing_id"]))
     seconds = time.perf_counter() - began
-    print(json.dumps({"size": size, "seconds": seconds, "grown_mib": _peak_mib() - base}))
+    print(json.dumps({"size": size, "seconds": seconds, "grown_mib": peak_mib() - base}))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from shared.domain.capabilities import Action
-from shared.domain.errors import NotFound, UnsupportedFeature, WrongState
+from shared.domain.errors import NotFound, ProviderNotFound, UnsupportedFeature, WrongState
 from shared.domain.history import EntryKind
 from shared.domain.messages import ProviderEvent, Queue
 from shared.domain.signing import Signing, State
@@ -79,6 +79,15 @@ async def test_cancelled_is_what_the_provider_says_afterwards() -> None:
     await manage.cancel(world.app, signing.id, None)
     assert (await world.now(signing)).state is State.STARTED
     world.provider.statuses = [ProviderStatus("Withdrawn", EventKind.CANCELLED)]
+    await world.work_off(Queue.EVENTS)
+    assert (await world.now(signing)).state is State.CANCELLED
+
+
+async def test_a_provider_that_cancels_by_deleting_proves_it_by_having_nothing() -> None:
+    world = World()
+    signing = await world.started()
+    await manage.cancel(world.app, signing.id, None)
+    world.provider.statuses = [ProviderNotFound("gone")]
     await world.work_off(Queue.EVENTS)
     assert (await world.now(signing)).state is State.CANCELLED
 

@@ -15,8 +15,9 @@ from typing import Any
 import httpx
 from azure.storage.blob.aio import BlobServiceClient
 
+from local.players import V2_ACCOUNT
 from local.sandbox.pdf import sample_contract
-from local.stack import V2_ACCOUNT, Stack
+from local.stack import Stack
 
 PATIENCE_SECONDS = 30.0
 CONTRACT = sample_contract("Lease 2026-17", ["Ada Jansen", "Ben de Vries"])

@@ -11,7 +11,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from local.stack import V1_ACCOUNT, Stack
+from local.players import V1_ACCOUNT
+from local.stack import Stack
 from tests.scenarios.play import Play
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from local.stack import V2_ACCOUNT
+from local.players import V2_ACCOUNT
 from tests.scenarios.play import CONTRACT, Play
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

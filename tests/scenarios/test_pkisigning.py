@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from local.players import V1_ACCOUNT, V2_ACCOUNT
 from local.sandbox.pkisigning import CallbackKnobs
-from local.stack import V1_ACCOUNT, V2_ACCOUNT
 from shared.domain.errors import ConcurrentUpdate
 from shared.storage.clients import StorageClients
 from shared.storage.signings import TableSigningStore
@@ -113,8 +113,8 @@ async def test_the_callback_overtakes_the_start_call(play: Play) -> None:
 
 @both_apis
 async def test_the_callback_is_lost_and_reconcile_finds_it(play: Play, account: str) -> None:
-    signing = await play.start(account)
     play.stack.sandbox.set_knobs(CallbackKnobs(drop=True))
+    signing = await play.start(account)
     await play.stack.sandbox.complete(signing["providerSigningId"])
     await asyncio.sleep(1.5)
     assert (await play.get(signing["id"]))["state"] == "started"
