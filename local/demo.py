@@ -5,7 +5,6 @@ documents are downloaded, checked and stored, and the caller is told. Exit code 
 holds.
 """
 
-
 from __future__ import annotations
 
 import argparse

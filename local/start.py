@@ -1,6 +1,5 @@
 """`make start`: the whole local stack in the foreground, on fixed ports, until it is interrupted."""
 
-
 from __future__ import annotations
 
 import asyncio

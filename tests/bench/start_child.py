@@ -1,6 +1,5 @@
 """The start stage of one staged signing, in a process of its own, so that its peak memory is its own. One JSON line."""
 
-
 from __future__ import annotations
 
 import asyncio

@@ -131,8 +131,8 @@ class Config(BaseModel):
     /esig/webportalapi on newer installations (INFERRED, spec 1). `process` chooses how participants are described:
     v3.1, which the vendor recommends, or v3, which knows no approvers. `audit_proof` must be off where the environment
     has audit proofs disabled: that cannot be told from "not ready yet" (spec 6). `qualified_signing_types` are those
-    that a signing is limited to when only qualified signatures, or a strong identity check, will do. `page_size` is what
-    coordinates are percentages of.
+    that a signing is limited to when only qualified signatures, or a strong identity check, will do. `page_size` is the
+    page that coordinates are percentages of.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -212,7 +211,7 @@ def to_wire_file(document: Document, content: bytes, config: Config) -> File:
 
 def file_of(name: str, content: bytes, config: Config) -> File:
     digest = hashlib.sha256(content).hexdigest() if config.surface == "universal" else None
-    return File(name=name, content=base64.b64encode(content).decode("ascii"), digest=digest)
+    return File(name=name, content=content, digest=digest)
 
 
 def _common(signing: Signing, config: Config, contents: Mapping[int, bytes], callback_url: str) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
 
+from shared.providers.json_files import Base64File
+
 
 class SigningType(StrEnum):
     PDF = "pdf"
@@ -80,16 +82,8 @@ def _to_text(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _whole_groups(text: str) -> str:
-    if len(text) % 4:
-        raise ValueError("not base64")
-    return text
-
-
 Moment = Annotated[datetime, AfterValidator(_as_utc), PlainSerializer(_to_text, return_type=str, when_used="json")]
 Text = Annotated[str, Field(min_length=1)]
-# Checked without decoding: a second copy of a large file for the sake of a check would be one too many.
-Base64 = Annotated[str, Field(min_length=4, pattern=r"^[A-Za-z0-9+/]+={0,2}$"), AfterValidator(_whole_groups)]
 # Numbers of an annotation travel as text (spec 1.3).
 Number = Annotated[str, Field(pattern=r"^[0-9]{1,6}$")]
 
@@ -113,7 +107,7 @@ class File(Body):
     """`digest` (SHA-256 in lower-case hex) belongs to the plain Universal API only, which insists on it (spec 1.1)."""
 
     name: Text
-    content: Base64 = Field(repr=False)
+    content: Annotated[Base64File, Field(min_length=1, repr=False)]
     digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
 
 
