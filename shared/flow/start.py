@@ -133,8 +133,9 @@ async def _accepted(app: App, loaded: Loaded, started: Started) -> Loaded:
     event = Event(EventKind.ACCEPTED, now, Source.START, provider_status=started.provider_status)
 
     def accept(signing: Signing) -> Change | None:
+        brought = {"facts": {**signing.start.facts, **started.facts}}
         progress = signing.start.model_copy(
-            update={"inviting_at": signing.start.inviting_at or now, "invited_at": now} | _RELEASED
+            update={"inviting_at": signing.start.inviting_at or now, "invited_at": now} | brought | _RELEASED
         )
         updates: dict[str, object] = {"start": progress}
         if signing.provider_signing_id is None:

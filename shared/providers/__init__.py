@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from shared.domain.capabilities import Capabilities
-from shared.providers import pkisigning, signicat
+from shared.providers import connective, dokobit, pkisigning, signicat
 
 if TYPE_CHECKING:
     from shared.ports import SigningProvider
@@ -28,8 +28,8 @@ class Catalogued:
 
 
 PROVIDERS: Mapping[str, Catalogued] = {
-    pkisigning.NAME: Catalogued(pkisigning.Config, pkisigning.build, pkisigning.CAPABILITIES),
-    signicat.NAME: Catalogued(signicat.Config, signicat.build, signicat.CAPABILITIES),
+    package.NAME: Catalogued(package.Config, package.build, package.CAPABILITIES)
+    for package in (pkisigning, dokobit, connective, signicat)
 }
 
 

@@ -137,6 +137,10 @@ class SignicatSandbox(SandboxServer):
         """Time passes: reminders, expiry, deletion."""
         self._platform.advance(by)
 
+    @property
+    def knobs(self) -> CallbackKnobs:
+        return self.desk.knobs
+
     def set_knobs(self, knobs: CallbackKnobs) -> None:
         self.desk.knobs = knobs
 

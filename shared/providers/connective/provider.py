@@ -29,6 +29,7 @@ from shared.providers.connective.callback import CallbackReceiver, events
 from shared.providers.connective.manage import Manager, id_of, refuse
 from shared.providers.connective.start import Starter, read_package
 from shared.providers.http import ByteReply, CallBudget, Credentials, HttpPool, ProviderClient
+from shared.providers.peek import head_of, rejoined
 from shared.providers.raw import operate
 from shared.verification.raw import RawCallback, VerifiedCallback
 
@@ -115,10 +116,10 @@ class ConnectiveProvider:
         package_id = id_of(signing)
         async with AsyncExitStack() as stack:
             reply = await self._open(stack, package_id, deliverable)
-            head = await _head(reply.chunks)
+            head = await head_of(reply.chunks, _HEAD_BYTES)
             if not _is(deliverable.media_type, head):
                 raise NotReady(f"What the provider sent is not {deliverable.media_type} yet.")
-            yield Download(_rejoined(head, reply.chunks), deliverable.media_type, reply.length)
+            yield Download(rejoined(head, reply.chunks), deliverable.media_type, reply.length)
 
     async def _open(self, stack: AsyncExitStack, package_id: str, deliverable: Deliverable) -> ByteReply:
         document_id = deliverable.facts.get("document_id")
@@ -206,19 +207,3 @@ def _is(media_type: str, head: bytes) -> bool:
         return head.startswith(b"%PDF")
     start = head.removeprefix(_BOM).lstrip().lower()
     return start.startswith(b"<") and not start.startswith((b"<html", b"<!doctype html"))
-
-
-async def _head(chunks: AsyncIterator[bytes]) -> bytes:
-    """The first bytes, enough to tell the kind of file."""
-    head = b""
-    async for chunk in chunks:
-        head += chunk
-        if len(head) >= _HEAD_BYTES:
-            break
-    return head
-
-
-async def _rejoined(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield head
-    async for chunk in rest:
-        yield chunk

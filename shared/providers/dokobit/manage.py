@@ -27,6 +27,7 @@ from shared.providers.dokobit.wire import (
     ValidationAccepted,
 )
 from shared.providers.http import ByteReply, ProviderClient
+from shared.providers.peek import head_of, rejoined
 from shared.verification.memory import TimedMemory
 
 Pause = Callable[[float], Awaitable[None]]
@@ -63,7 +64,8 @@ class Manager:
         self._cancelled: TimedMemory[bool] = TimedMemory(10_000)
 
     def has_cancelled(self, token: str) -> bool:
-        """Whether this process has: a deleted signing is as unknown to Dokobit as one that never was (spec 3.2)."""
+        """Whether this process has: a deleted signing is as unknown to Dokobit as one that never was (spec 3.2). Only
+        spares a detour, since the flow keeps for good that a cancellation was asked for."""
         return self._cancelled.get(token, self._now()) is not None
 
     async def cancel(self, signing: Signing) -> None:
@@ -200,11 +202,11 @@ class Files:
                 reply = await self._opened_report(stack, deliverable)
             else:
                 reply = await self._opened_document(stack, signing)
-            head = await _head(reply.chunks)
+            head = await head_of(reply.chunks, _HEAD_BYTES)
             media_type = limits.kind_of(head, deliverable.media_type)
             if media_type is None:
                 raise NotReady("What the provider sent is not yet the file that was asked for.")
-            yield Download(_rejoined(head, reply.chunks), media_type, reply.length)
+            yield Download(rejoined(head, reply.chunks), media_type, reply.length)
 
     async def _opened_document(self, stack: AsyncExitStack, signing: Signing) -> ByteReply:
         flow, token = limits.flow_of(signing, self._config), token_of(signing)
@@ -276,19 +278,3 @@ class Files:
 
 def _warn_without_evidence(signing: Signing, reason: str) -> None:
     telemetry.warning("evidence_left_out", signing_id=signing.id, provider=NAME, reason=reason)
-
-
-async def _head(chunks: AsyncIterator[bytes]) -> bytes:
-    """The first bytes, enough to tell what they begin."""
-    head = b""
-    async for chunk in chunks:
-        head += chunk
-        if len(head) >= _HEAD_BYTES:
-            break
-    return head
-
-
-async def _rejoined(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield head
-    async for chunk in rest:
-        yield chunk

@@ -27,6 +27,7 @@ from shared.ports import (
 from shared.providers.checks import SupportedBy, nobody
 from shared.providers.http import Auth, CallBudget, HttpPool, ProviderClient
 from shared.providers.oauth import BearerAuth, ClientCredentials, SharedRefreshToken, TokenEndpoint
+from shared.providers.peek import head_of, rejoined
 from shared.providers.pkisigning import NAME, Config, capabilities_of, limits, mapping, operations
 from shared.providers.pkisigning.callback import CallbackVerifier, VerificationPolicy, events
 from shared.providers.pkisigning.manage import Manager, refuse
@@ -136,11 +137,11 @@ class PkisigningProvider:
             except ProviderNotFound:
                 await read_request(self._client, request_id)  # raises the same when the request itself is gone
                 raise NotReady("The provider has no file for this signing yet.", provider_status_code=404) from None
-            head = await _head(reply.chunks)
+            head = await head_of(reply.chunks, max(map(len, _MAGIC)))
             media_type = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
             if media_type is None:
                 raise NotReady("What the provider sent is neither a ZIP archive nor a PDF yet.")
-            yield Download(_rejoined(head, reply.chunks), media_type, reply.length)
+            yield Download(rejoined(head, reply.chunks), media_type, reply.length)
 
     # ------------------------------------------------------------------------------------------------- actions
 
@@ -250,19 +251,3 @@ def _auth_of(
     seed = config.refresh_token.get_secret_value()
     source = SharedRefreshToken(endpoint, tokens, account=account, seed=seed, client_secret=secret, now=now)
     return BearerAuth(source, now)
-
-
-async def _head(chunks: AsyncIterator[bytes]) -> bytes:
-    """The first bytes, as many as the longest of the magic words."""
-    head = b""
-    async for chunk in chunks:
-        head += chunk
-        if len(head) >= max(map(len, _MAGIC)):
-            break
-    return head
-
-
-async def _rejoined(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield head
-    async for chunk in rest:
-        yield chunk

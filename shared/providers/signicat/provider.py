@@ -26,6 +26,7 @@ from shared.providers.checks import SupportedBy, nobody
 from shared.providers.http import Auth, CallBudget, HttpPool, ProviderClient
 from shared.providers.oauth import BearerAuth, ClientCredentials, TokenEndpoint
 from shared.providers.operation import BYTES, Operation
+from shared.providers.peek import head_of, rejoined
 from shared.providers.raw import operate
 from shared.providers.redirects import Redirects
 from shared.providers.signicat import NAME, Config, capabilities_of, limits, operations
@@ -116,10 +117,10 @@ class SignicatProvider:
             except ProviderNotFound:
                 await read_order(self._client, id_of(signing))  # raises the same when the order itself is gone
                 raise NotReady("The provider has not made this file yet.", provider_status_code=404) from None
-            head = await _head(reply.chunks)
+            head = await head_of(reply.chunks, _HEAD_BYTES)
             if not _is_file(head, deliverable):
                 raise NotReady("What the provider sent is not the file that was asked for yet.")
-            chunks = _at_most(_limit(signing), _rejoined(head, reply.chunks))
+            chunks = _at_most(_limit(signing), rejoined(head, reply.chunks))
             yield Download(chunks, deliverable.media_type, reply.length)
 
     # ------------------------------------------------------------------------------------------------- actions
@@ -219,21 +220,6 @@ def _is_file(head: bytes, deliverable: Deliverable) -> bool:
     if deliverable.media_type == "application/json":
         return start.startswith(b"[")
     return bool(start) and not start.lower().startswith(_NO_EVIDENCE)
-
-
-async def _head(chunks: AsyncIterator[bytes]) -> bytes:
-    head = b""
-    async for chunk in chunks:
-        head += chunk
-        if len(head) >= _HEAD_BYTES:
-            break
-    return head
-
-
-async def _rejoined(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield head
-    async for chunk in rest:
-        yield chunk
 
 
 async def _at_most(limit: int, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

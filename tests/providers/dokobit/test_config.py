@@ -64,6 +64,10 @@ async def test_an_account_is_built_without_a_network() -> None:
     await provider.aclose()
 
 
+def test_without_validation_there_is_no_evidence() -> None:
+    assert not capabilities_of(Config.model_validate(GOOD | {"validation_reports": False})).evidence
+
+
 def test_importing_the_package_is_light() -> None:
     heavy = "{'httpx', 'cryptography', 'shared.providers.dokobit.wire', 'shared.providers.dokobit.provider'}"
     code = f"import sys, shared.providers.dokobit; print(sorted({heavy} & sys.modules.keys()))"
