@@ -297,6 +297,13 @@ async def _delivery(provider: DokobitProvider, sandbox: DokobitSandbox) -> None:
     assert len(sandbox.state.deliveries[token].received) == 1
 
 
+async def every_operation(provider: DokobitProvider, sandbox: DokobitSandbox) -> None:
+    """One walk through all 22."""
+    await _external(provider, sandbox)
+    await _internal(provider, sandbox)
+    await _delivery(provider, sandbox)
+
+
 async def test_every_operation_runs_and_says_what_the_definition_says() -> None:
     async with (
         DokobitSandbox.start() as sandbox,
@@ -306,9 +313,7 @@ async def test_every_operation_runs_and_says_what_the_definition_says() -> None:
     ):
         sandbox.options.validation_polls = 0
         between = Between(server, sandbox, session)
-        await _external(provider, sandbox)
-        await _internal(provider, sandbox)
-        await _delivery(provider, sandbox)
+        await every_operation(provider, sandbox)
     assert between.mistakes == []
     assert {one.operation for one in sandbox.calls} == OPERATIONS.keys()
     assert between.seen == (OPERATIONS.keys() if published.definition() else set())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -196,38 +197,42 @@ def test_the_validator_of_these_tests_finds_mistakes() -> None:
     ]
 
 
+@asynccontextmanager
+async def client_at(
+    sandbox: SignicatSandbox, api_url: str, keep: Callable[[httpx.Response], Awaitable[None]] | None = None
+) -> AsyncIterator[ProviderClient]:
+    """A client for the simulator's API under that address; `keep` sees every answer."""
+    http = HttpPool()
+    if keep is not None:
+        http.client().event_hooks = {"response": [keep]}
+    endpoint = TokenEndpoint(
+        sandbox.token_url, sandbox.client_id, sandbox.client_secret, http, account="main", now=utc_now
+    )
+    auth = BearerAuth(ClientCredentials(endpoint, ("signicat-api",)), utc_now)
+    budget = CallBudget(1000)
+    try:
+        yield ProviderClient(api_url, auth, http, provider="signicat", account="main", budget=budget, now=utc_now)
+    finally:
+        await http.aclose()
+
+
 async def test_every_operation_works_over_http() -> None:
     """And what the simulator answers fits the definition as well."""
+    answers: list[bytes] = []
+
+    async def keep(response: httpx.Response) -> None:
+        answers.append(await response.aread())
+
     async with SignicatSandbox.start(options=QUICK) as sandbox:
-        http, answers = HttpPool(), list[bytes]()
-
-        async def keep(response: httpx.Response) -> None:
-            answers.append(await response.aread())
-
-        http.client().event_hooks = {"response": [keep]}
-        endpoint = TokenEndpoint(
-            sandbox.token_url, sandbox.client_id, sandbox.client_secret, http, account="main", now=utc_now
-        )
-        client = ProviderClient(
-            sandbox.api_url,
-            BearerAuth(ClientCredentials(endpoint, ("signicat-api",)), utc_now),
-            http,
-            provider="signicat",
-            account="main",
-            budget=CallBudget(1000),
-            now=utc_now,
-        )
-        try:
-            await _call_everything(sandbox, client)
-        finally:
-            await http.aclose()
+        async with client_at(sandbox, sandbox.api_url, keep) as client:
+            await call_everything(sandbox, client)
         called = {one.operation for one in sandbox.calls}
         assert called >= {*OPERATIONS, *TOKEN_OPERATIONS}
         for call, content in zip(sandbox.calls, answers, strict=True):
             _check_answer(call.operation, content)
 
 
-async def _call_everything(sandbox: SignicatSandbox, client: ProviderClient) -> None:
+async def call_everything(sandbox: SignicatSandbox, client: ProviderClient) -> None:
     async def call(name: str, **arguments: Any) -> Any:
         return (await client.call(OPERATIONS[name], **arguments)).value
 
