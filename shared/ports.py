@@ -80,7 +80,7 @@ class DocumentStore(Protocol):
         """Writes a caller's document under `staging/`."""
 
     async def read_staged(self, blob: str) -> bytes:
-        """Raises NotFound."""
+        """A staged document, or one that a caller put into `inbox/`. Raises NotFound."""
 
     async def delete_staged(self, blobs: Sequence[str]) -> None:
         """Removes staged documents by address. Absence is fine."""

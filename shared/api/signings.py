@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shared.api.answers import Answer, answered, failed_start, history_view, known_form, signing_view
-from shared.api.start_request import read_start_request
+from shared.api.start_request import blobs_of, parse_start_request, to_command
 from shared.domain.commands import StartSigning
-from shared.domain.errors import NotFound
+from shared.domain.errors import FieldError, InvalidRequest, NotFound
 from shared.domain.signing import Signing, State
 from shared.flow import intake
 from shared.flow import start as start_flow
@@ -18,7 +18,8 @@ async def start(app: App, body: bytes, headers: Mapping[str, str]) -> Answer:
     """`POST /api/signings`. 201 with the signing, or the provider's refusal as a problem that names the signing."""
 
     async def work() -> Answer:
-        command = read_start_request(body, headers.get("idempotency-key"), app.now())
+        parsed = parse_start_request(body, app.now())
+        command = to_command(parsed, headers.get("idempotency-key"), await _read_blobs(app, blobs_of(parsed)))
         signing = await _started(app, command, wait="respond-async" not in headers.get("prefer", "").lower())
         if signing.state is State.FAILED and signing.failure is not None:
             return failed_start(signing, signing.failure)
@@ -26,6 +27,18 @@ async def start(app: App, body: bytes, headers: Mapping[str, str]) -> Answer:
         return Answer(201, signing_view(signing))
 
     return await answered(work)
+
+
+async def _read_blobs(app: App, addresses: Mapping[int, str]) -> dict[str, bytes]:
+    """What the caller has put into container `inbox`. It stays there: its lifetime is the caller's business."""
+    contents = {}
+    for index, address in addresses.items():
+        try:
+            contents[address] = await app.documents.read_staged(address)
+        except NotFound:
+            field = FieldError(f"documents[{index}].blob", "there is no such blob")
+            raise InvalidRequest("A document is not in blob storage.", fields=[field]) from None
+    return contents
 
 
 async def _started(app: App, command: StartSigning, *, wait: bool) -> Signing:

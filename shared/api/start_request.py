@@ -8,9 +8,9 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from shared.domain.commands import NewDocument, StartSigning
 from shared.domain.errors import FieldError, InvalidRequest
@@ -73,11 +73,21 @@ def _content(value: object) -> bytes:
 
 
 class DocumentBody(_Body):
-    name: FileName
-    content: Annotated[bytes, BeforeValidator(_content)] = Field(repr=False)
+    """The file itself, or the address of a blob in container `inbox` that the caller has put there (claim check)."""
 
-    def to_domain(self) -> NewDocument:
-        return NewDocument(name=self.name, media_type=media_type_of(self.content), content=self.content)
+    name: FileName
+    content: Annotated[bytes | None, BeforeValidator(_content)] = Field(default=None, repr=False)
+    blob: Annotated[str, Field(pattern=r"^inbox/[^\\?#]{1,900}$")] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.content is None) == (self.blob is None):
+            raise ValueError("give either content or blob")
+        return self
+
+    def to_domain(self, blobs: Mapping[str, bytes]) -> NewDocument:
+        content = self.content if self.content is not None else blobs[self.blob or ""]
+        return NewDocument(name=self.name, media_type=media_type_of(content), content=content)
 
 
 class ParticipantBody(_Body):
@@ -135,8 +145,8 @@ class StartBody(_Body):
     idempotencyKey: Annotated[str, Field(min_length=1, max_length=255)] | None = None
 
 
-def read_start_request(body: bytes, idempotency_header: str | None, now: datetime) -> StartSigning:
-    """The command in an HTTP body. Raises InvalidRequest naming every field that does not fit."""
+def parse_start_request(body: bytes, now: datetime) -> StartBody:
+    """An HTTP body, its shape and relations checked. Raises InvalidRequest naming every field that does not fit."""
     try:
         content = json.loads(body)
     except ValueError:
@@ -146,10 +156,20 @@ def read_start_request(body: bytes, idempotency_header: str | None, now: datetim
     except ValidationError as error:
         raise InvalidRequest("The request does not fit.", fields=field_errors(error)) from None
     _check_relations(parsed, now)
+    return parsed
+
+
+def blobs_of(parsed: StartBody) -> dict[int, str]:
+    """The addresses of documents that the caller has put into blob storage, by their place in the request."""
+    return {index: one.blob for index, one in enumerate(parsed.documents) if one.blob is not None}
+
+
+def to_command(parsed: StartBody, idempotency_header: str | None, blobs: Mapping[str, bytes]) -> StartSigning:
+    """The command, with the content of each of `blobs_of` at hand."""
     return StartSigning(
         account=parsed.account.lower(),
         title=parsed.title,
-        documents=tuple(document.to_domain() for document in parsed.documents),
+        documents=tuple(document.to_domain(blobs) for document in parsed.documents),
         participants=tuple(person.to_domain(number) for number, person in enumerate(parsed.participants, start=1)),
         reference=parsed.reference,
         message=parsed.message,

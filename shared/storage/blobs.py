@@ -1,5 +1,6 @@
 """Bytes in blob storage. Addresses in our records are `container/path`.
 
+inbox/…                                          what callers put there to be signed; only read here
 staging/{signing id}/…                           a caller's documents, until the provider has them
 signed/{account}/{yyyy}/{mm}/{signing id}/…      written once, never changed
 """

@@ -28,7 +28,8 @@ TABLES = (SIGNINGS, LOOKUPS, DUE, DEAD_LETTERS, SUBSCRIPTIONS, TOKENS)
 
 STAGING = "staging"
 SIGNED = "signed"
-CONTAINERS = (STAGING, SIGNED)
+INBOX = "inbox"
+CONTAINERS = (INBOX, STAGING, SIGNED)
 
 # The SDK's own defaults (15 s before the first repeat, minutes of time-out) would eat the whole HTTP budget.
 _CONNECT_SECONDS = 5

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.api.start_request import read_start_request
+from shared.api.start_request import blobs_of, parse_start_request, to_command
 from shared.domain.errors import InvalidRequest
 from tests.domain.make import NOW
 
@@ -28,7 +28,7 @@ def body(**changes: Any) -> dict[str, Any]:
 
 
 def read(content: object, header: str | None = None) -> Any:
-    return read_start_request(json.dumps(content).encode(), header, NOW)
+    return to_command(parse_start_request(json.dumps(content).encode(), NOW), header, {"inbox/a.pdf": PDF})
 
 
 def fields_of(content: object) -> dict[str, str]:
@@ -124,7 +124,28 @@ def test_a_fingerprint_tells_orders_apart_but_not_keys() -> None:
 @given(st.binary())
 def test_any_bytes_are_read_or_refused(content: bytes) -> None:
     with pytest.raises(InvalidRequest):
-        read_start_request(content, None, NOW)
+        parse_start_request(content, NOW)
+
+
+def test_a_document_may_lie_in_blob_storage() -> None:
+    wish = body(documents=[{"name": "a.pdf", "blob": "inbox/a.pdf"}])
+    assert blobs_of(parse_start_request(json.dumps(wish).encode(), NOW)) == {0: "inbox/a.pdf"}
+    assert read(wish).documents[0].content == PDF
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"blob": "signed/pki/2026/11/x/signed.zip"},
+        {"blob": "staging/x/1"},
+        {"blob": "https://elsewhere.example/inbox/a.pdf"},
+        {"blob": "inbox/"},
+        {"blob": "inbox/a.pdf", "content": "JVBERi0="},
+        {},
+    ],
+)
+def test_a_document_is_either_sent_or_in_the_inbox(document: dict[str, str]) -> None:
+    assert any(field.startswith("documents[0]") for field in fields_of(body(documents=[document | {"name": "a.pdf"}])))
 
 
 def test_document_bytes_are_not_in_a_repr() -> None:

@@ -37,6 +37,6 @@ async def _one(product: InProcess, account: str) -> Figure:
 
 
 def large(pdf: bytes) -> bytes:
-    """The same PDF with ten mebibytes of comment behind it, and its end once more."""
-    end = pdf[pdf.rindex(b"startxref") :]
-    return pdf + b"\n%" + b"x" * _SIZE + b"\n" + end
+    """The same PDF, ten mebibytes long: a comment behind it, and its end once more."""
+    end = b"\n" + pdf[pdf.rindex(b"startxref") :]
+    return pdf + b"\n%" + b"x" * (_SIZE - len(pdf) - len(end) - 2) + end

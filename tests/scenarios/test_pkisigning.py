@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from azure.storage.blob.aio import BlobServiceClient
 
 from local.players import V1_ACCOUNT, V2_ACCOUNT
 from local.sandbox.pkisigning import CallbackKnobs
 from shared.domain.errors import ConcurrentUpdate
 from shared.storage.clients import StorageClients
 from shared.storage.signings import TableSigningStore
-from tests.scenarios.play import Play, person
+from tests.scenarios.play import CONTRACT, Play, person
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -30,6 +31,16 @@ async def test_happy_path(play: Play, account: str) -> None:
     assert stored["participants"][0]["progress"] == "signed"
     moves = [entry["facts"]["to"] for entry in await play.history(signing["id"]) if entry["kind"] == "moved"]
     assert moves == ["started", "completed", "stored"]
+
+
+async def test_a_document_from_blob_storage(play: Play) -> None:
+    async with BlobServiceClient.from_connection_string(play.stack.azurite.connection_string) as blobs:
+        await blobs.get_blob_client("inbox", "contracts/lease.pdf").upload_blob(CONTRACT, overwrite=True)
+    signing = await play.start(documents=[{"name": "lease.pdf", "blob": "inbox/contracts/lease.pdf"}])
+    await play.stack.sandbox.complete(signing["providerSigningId"])
+    await play.check_stored(await play.until(signing["id"], "stored"))
+    missing = await play.post(play.order(documents=[{"name": "lease.pdf", "blob": "inbox/none.pdf"}]))
+    assert (missing.status_code, missing.json()["errors"][0]["field"]) == (400, "documents[0].blob")
 
 
 async def test_two_signers_in_order_with_an_approver_and_an_observer(play: Play) -> None:
