@@ -56,6 +56,8 @@ _traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
 def _write(level: int, event: str, fields: LogFields) -> None:
     reason = fields.get("reason")
     counters[f"{event}:{reason}" if reason else event] += 1
+    if not _LOGGER.isEnabledFor(level):
+        return
     known = {name: value for name, value in fields.items() if value is not None}
     trace = {"traceparent": _traceparent.get()} if _traceparent.get() else {}
     _LOGGER.log(level, "%s", json.dumps({"event": event, **known, **trace}, default=str))

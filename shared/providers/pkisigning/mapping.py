@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -254,7 +253,7 @@ def _to_share_document(signing: Signing, document: Document, content: bytes) -> 
         else:
             recipients.append(ShareRecipient.model_validate(fields))
     return ShareDocument(
-        contents=base64.b64encode(content).decode("ascii"),
+        contents=content,
         filename=_file_name(document),
         name=document.name,
         signers=tuple(signers),

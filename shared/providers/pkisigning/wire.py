@@ -14,6 +14,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
 
+from shared.providers.json_files import Base64File
+
 
 class DocumentSignerAction(StrEnum):
     SIGN = "Sign"
@@ -386,7 +388,7 @@ class ShareSigner(ShareRecipient):
 
 
 class ShareDocument(Body):
-    contents: str = Field(repr=False)
+    contents: Base64File = Field(repr=False)
     filename: Text
     name: Text
     mimeType: int = 1
