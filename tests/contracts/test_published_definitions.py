@@ -35,9 +35,7 @@ FAULTS_OF_THE_DEFINITION = {
         # A string there; an integer in its example and in the instant call.
         re.compile(r"SetProcessInformation: Stakeholders/\d+/Actors/\d+/OrderIndex: \d+ is not of type 'string'"),
         # The codes of legal notices hang on the user roles; in the example those are free text.
-        re.compile(
-            r"SetProcessInformation: Stakeholders/\d+/Actors/\d+/UserRoles/\d+: .* is not one of "
-        ),
+        re.compile(r"SetProcessInformation: Stakeholders/\d+/Actors/\d+/UserRoles/\d+: .* is not one of "),
     )
 }
 
