@@ -29,7 +29,9 @@ class Receiver:
     def __init__(self) -> None:
         self.url = ""
         self.deliveries: list[Received] = []
+        # What to answer instead of 204: for the next deliveries, or for the next ones with a certain reference.
         self.next_statuses: deque[int] = deque()
+        self.statuses_for: dict[str, deque[int]] = {}
         self._arrived = asyncio.Condition()
 
     @classmethod
@@ -64,10 +66,11 @@ class Receiver:
             await self._arrived.wait_for(condition)
 
     async def _receive(self, request: web.Request) -> web.Response:
-        status = self.next_statuses.popleft() if self.next_statuses else 204
-        body = await request.read()
+        body, event = await request.read(), await request.json()
+        planned = self.statuses_for.get(str(event["data"].get("reference"))) or self.next_statuses
+        status = planned.popleft() if planned else 204
         headers = {name.lower(): value for name, value in request.headers.items()}
-        self.deliveries.append(Received(await request.json(), headers, body, status))
+        self.deliveries.append(Received(event, headers, body, status))
         async with self._arrived:
             self._arrived.notify_all()
         return web.Response(status=status)

@@ -120,7 +120,8 @@ async def _build_once() -> None:
     try:
         settings = settings_module.load()
     except ConfigurationError as error:
-        telemetry.error("configuration_wrong", count=len(error.problems))
+        for problem in error.problems:
+            telemetry.error("configuration_wrong", reason=problem)
         raise
     deployment = build(settings)
     if settings.create_storage_layout:

@@ -6,6 +6,7 @@ import hmac
 import ssl
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -16,7 +17,7 @@ from shared.domain.errors import InvalidRequest, NotifyRefused, Unavailable
 from shared.notifier import HttpNotifier, NotifierConfig, is_allowed_host
 from tests.domain.make import NOW
 
-EVENT = {"specversion": "1.0", "id": "x:1", "subject": "x", "data": {"state": "stored"}}
+EVENT: dict[str, Any] = {"specversion": "1.0", "id": "x:1", "subject": "x", "data": {"state": "stored"}}
 PUBLIC = NotifierConfig(allowed_hosts=("*",))
 LOCAL = NotifierConfig(allowed_hosts=("127.0.0.1",), unsafe_allow_loopback=True)
 

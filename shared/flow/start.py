@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from shared import telemetry
+from shared.domain.capabilities import Action
 from shared.domain.errors import (
     ConcurrentUpdate,
     CountersignError,
@@ -215,11 +216,25 @@ async def _fail(app: App, loaded: Loaded, error: Permanent) -> Loaded:
     )
     await send_after(app, failed)
     await app.documents.delete_staged([document.blob for document in failed.signing.documents])
+    await _abandon_draft(app, loaded.signing)
     code = _ATTENTION_FOR.get(type(error))
     if code is None:
         return failed.loaded
     raised = await amend(app, failed.loaded, lambda signing: flagged(signing, code, error.detail, now))
     return raised.loaded
+
+
+async def _abandon_draft(app: App, signing: Signing) -> None:
+    """Removes what a refused start has left at the provider: a draft may hold credits (spec pkisigning 5). Only one for
+    which no invitation was ever marked; and only if it works, for the signing has failed either way."""
+    provider = app.provider(signing.account)
+    is_draft = signing.provider_signing_id is not None and signing.start.inviting_at is None
+    if not is_draft or Action.DELETE not in provider.capabilities.actions:
+        return
+    try:
+        await provider.delete(signing)
+    except CountersignError as error:
+        telemetry.warning("draft_left_behind", signing_id=signing.id, account=signing.account, code=error.code)
 
 
 async def _look_for_proof(app: App, loaded: Loaded) -> None:

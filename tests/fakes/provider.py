@@ -80,6 +80,7 @@ class MemoryProvider:
             self.read_documents = [await order.read_document(document) for document in order.signing.documents]
             provider_signing_id = self._step("create", self.created, f"p-{len(self.created) + 1}")
             await log.checkpoint(provider_signing_id=provider_signing_id)
+        self._step("prepare", [], provider_signing_id)
         await log.inviting()
         self._step("invite", self.invited, provider_signing_id)
         return Started(provider_signing_id, "Pending")

@@ -186,6 +186,15 @@ async def test_a_refusal_ends_the_signing_with_its_reason(
     assert [sent.queue for sent in world.queue.sent] == [Queue.NOTIFICATIONS]
 
 
+@pytest.mark.parametrize(("step", "is_removed"), [("create", False), ("prepare", True), ("invite", False)])
+async def test_a_refused_draft_is_removed_unless_people_may_know_of_it(step: str, *, is_removed: bool) -> None:
+    world = World()
+    signing = await world.taken_in()
+    world.provider.fail_at[step] = CreditsExhausted("no credits")
+    await run_start(world, signing)
+    assert world.provider.managed == ([("delete", signing.id)] if is_removed else [])
+
+
 async def test_a_running_worker_is_left_alone() -> None:
     world = World()
     taken = await intake.run(world.app, world.command(), lease_owner="somebody")

@@ -51,4 +51,3 @@ async def play(stack: Stack) -> AsyncIterator[Play]:
     stack.sandbox.faults.clear()
     stack.sandbox.set_knobs(CallbackKnobs())
     stack.sandbox.set_credits(100_000)
-    stack.receiver.next_statuses.clear()

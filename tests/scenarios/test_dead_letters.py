@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import pytest
 from azure.storage.queue.aio import QueueClient
 
@@ -35,8 +37,8 @@ async def test_a_poison_message_is_taken_out_and_tied_to_its_signing(play: Play)
 
 
 async def test_a_caller_who_answers_badly_is_tried_again(play: Play) -> None:
-    play.stack.receiver.next_statuses.extend([500, 503])
-    signing = await play.start()
+    play.stack.receiver.statuses_for["badly"] = deque([500, 503])
+    signing = await play.start(reference="badly")
     await play.told(signing["id"], "started")
     ids = [one.event["id"] for one in play.stack.receiver.deliveries if one.event["subject"] == signing["id"]]
     assert len(ids) == 3
@@ -46,8 +48,8 @@ async def test_a_caller_who_answers_badly_is_tried_again(play: Play) -> None:
 
 
 async def test_a_caller_who_never_answers_well_is_a_dead_letter(play: Play) -> None:
-    play.stack.receiver.next_statuses.extend([500, 500, 500])
-    signing = await play.start()
+    play.stack.receiver.statuses_for["never"] = deque([500, 500, 500])
+    signing = await play.start(reference="never")
     given_up = await play.until_it(signing["id"], lambda one: "attention" in one)
     assert given_up["attention"]["code"] == "notify_failed"
     assert given_up["notifications"][0]["givenUpReason"] == "http_500"

@@ -224,6 +224,8 @@ async def test_credits_exhausted(play: Play, account: str) -> None:
     assert failed["state"] == "failed"
     assert failed["attention"]["code"] == "credits_exhausted"
     await play.told(failed["id"], "failed")
+    # The draft went too: it would have held the credits of actors that were added before the refusal.
+    assert "providerSigningId" not in failed or failed["providerSigningId"] not in play.stack.sandbox.state.requests
 
 
 async def test_others_write_to_the_row_all_the_time(play: Play) -> None:
