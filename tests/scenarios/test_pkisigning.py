@@ -34,6 +34,7 @@ async def test_happy_path(play: Play, account: str) -> None:
 
 
 async def test_a_document_from_blob_storage(play: Play) -> None:
+    assert (await play.client.get("/api/health")).status_code == 200  # the first use makes the containers
     async with BlobServiceClient.from_connection_string(play.stack.azurite.connection_string) as blobs:
         await blobs.get_blob_client("inbox", "contracts/lease.pdf").upload_blob(CONTRACT, overwrite=True)
     signing = await play.start(documents=[{"name": "lease.pdf", "blob": "inbox/contracts/lease.pdf"}])
