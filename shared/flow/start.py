@@ -37,7 +37,10 @@ from shared.flow.follow_up import overdue, send_after, send_all
 from shared.flow.start_log import LeasedStartLog, claim_provider_signing_id
 from shared.ports import App, Loaded, Started, StartOrder, StartProof
 
-_ATTENTION_FOR = {CreditsExhausted: AttentionCode.CREDITS_EXHAUSTED, Unauthorised: AttentionCode.PROVIDER_UNAUTHORISED}
+_ATTENTION_FOR: tuple[tuple[type[Permanent], AttentionCode], ...] = (
+    (CreditsExhausted, AttentionCode.CREDITS_EXHAUSTED),
+    (Unauthorised, AttentionCode.PROVIDER_UNAUTHORISED),
+)
 
 
 async def inline(app: App, loaded: Loaded, owner: str, contents: Mapping[int, bytes]) -> Loaded:
@@ -217,7 +220,7 @@ async def _fail(app: App, loaded: Loaded, error: Permanent) -> Loaded:
     await send_after(app, failed)
     await app.documents.delete_staged([document.blob for document in failed.signing.documents])
     await _abandon_draft(app, loaded.signing)
-    code = _ATTENTION_FOR.get(type(error))
+    code = next((code for kind, code in _ATTENTION_FOR if isinstance(error, kind)), None)
     if code is None:
         return failed.loaded
     raised = await amend(app, failed.loaded, lambda signing: flagged(signing, code, error.detail, now))

@@ -22,6 +22,7 @@ from shared.domain.messages import Queue, RunStart
 from shared.domain.signing import AttentionCode, Signing, State
 from shared.flow import intake, start
 from shared.ports import Started, StartProof
+from shared.providers.oauth import InvalidGrant
 from tests.domain.make import NOW
 from tests.fakes.provider import PENDING, MemoryProvider
 from tests.flow.world import PDF, World
@@ -168,6 +169,7 @@ async def test_trouble_before_the_invitation_is_simply_repeated() -> None:
         (Rejected("bad placeholder"), None),
         (CreditsExhausted("no credits"), AttentionCode.CREDITS_EXHAUSTED),
         (Unauthorised("consent again"), AttentionCode.PROVIDER_UNAUTHORISED),
+        (InvalidGrant("consent again"), AttentionCode.PROVIDER_UNAUTHORISED),
     ],
 )
 @pytest.mark.parametrize("step", ["create", "invite"])
