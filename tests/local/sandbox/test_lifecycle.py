@@ -85,7 +85,7 @@ async def test_expired_twice_is_the_end_and_failing_is_one_too(sandbox: Pkisigni
         sandbox.fail(other_id)
 
 
-async def test_steering_by_http(sandbox: PkisigningSandbox, client: Client) -> None:
+async def test_control_by_http(sandbox: PkisigningSandbox, client: Client) -> None:
     request_id = await client.sent(signer(1), signer(2))
     control = f"/_sandbox/requests/{request_id}"
     actor = sandbox.state.requests[request_id].actors[1].id
