@@ -11,6 +11,7 @@ worker that finds the mark without a result does not call again, but looks for p
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
@@ -32,7 +33,7 @@ from shared.domain.messages import Queue, RunStart
 from shared.domain.signing import AttentionCode, Document, Failure, Signing, StartProgress, State
 from shared.domain.states import Event, EventKind, Source
 from shared.flow import subscribe
-from shared.flow.amend import Change, amend, flagged, moved
+from shared.flow.amend import MAX_TRIES, Change, amend, flagged, moved
 from shared.flow.follow_up import overdue, send_after, send_all
 from shared.flow.start_log import LeasedStartLog, claim_provider_signing_id
 from shared.ports import App, Loaded, Started, StartOrder, StartProof
@@ -64,26 +65,37 @@ _background: set[asyncio.Task[Loaded]] = set()
 
 
 async def run(app: App, message: RunStart) -> None:
-    """Carries a start on from the queue. Redelivery and repetition are harmless."""
-    loaded = await app.signings.load(message.signing_id)
+    """Carries a start on from the queue. Redelivery and repetition are harmless.
+
+    Raises ConcurrentUpdate when the row changed each time it was about to be leased: the message then comes again.
+    """
+    for _ in range(MAX_TRIES):
+        loaded = await app.signings.load(message.signing_id)
+        if await _carry_on(app, loaded):
+            return
+    raise ConcurrentUpdate(f"signing {message.signing_id} changed {MAX_TRIES} times while it was being leased")
+
+
+async def _carry_on(app: App, loaded: Loaded) -> bool:
+    """One look at the signing and what follows from it. False when it changed meanwhile and wants another look."""
     signing, now = loaded.signing, app.now()
     if signing.state is not State.REQUESTED:
         await send_all(app, overdue(signing, now, app.policy))
-        return
-    if signing.start.lease_until is not None and signing.start.lease_until > now:
+    elif signing.start.lease_until is not None and signing.start.lease_until > now:
         await _again(app, signing, (signing.start.lease_until - now).total_seconds())
-        return
-    if signing.start.is_uncertain:
+    elif signing.start.is_uncertain:
         await _look_for_proof(app, loaded)
-        return
-    owner = app.random_bytes(8).hex()
-    leased = await _lease(app, loaded, owner)
-    if leased is not None:
+    else:
+        owner = app.random_bytes(8).hex()
+        leased = await _lease(app, loaded, owner)
+        if leased is None:
+            return False
         await _attempt(app, leased, owner, {})
+    return True
 
 
 async def _lease(app: App, loaded: Loaded, owner: str) -> Loaded | None:
-    """Takes the lease, or None when another worker was faster."""
+    """Takes the lease, or None when the row has changed: another worker, or anything else."""
     now = app.now()
     start = loaded.signing.start
     progress = start.model_copy(
@@ -284,8 +296,7 @@ async def _take_mark_back(app: App, loaded: Loaded) -> None:
         app.now(),
         {"proof": "not_invited"},
     )
-    try:
-        saved = await app.signings.save(loaded, signing, [entry])
-    except ConcurrentUpdate:
-        return
-    await _again(app, saved.signing, 1.0)
+    with contextlib.suppress(ConcurrentUpdate):
+        await app.signings.save(loaded, signing, [entry])
+    # Taken back or not, the next message looks at what is there then.
+    await _again(app, loaded.signing, 1.0)

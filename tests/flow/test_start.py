@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 
 from shared.domain.errors import (
+    ConcurrentUpdate,
     CreditsExhausted,
     IdempotencyMismatch,
     InvalidRequest,
@@ -18,10 +20,11 @@ from shared.domain.errors import (
     Unavailable,
     UnsupportedFeature,
 )
+from shared.domain.history import HistoryEntry
 from shared.domain.messages import Queue, RunStart
 from shared.domain.signing import AttentionCode, Signing, State
 from shared.flow import intake, start
-from shared.ports import Started, StartProof
+from shared.ports import Loaded, Started, StartProof
 from shared.providers.oauth import InvalidGrant
 from tests.domain.make import NOW
 from tests.fakes.provider import PENDING, MemoryProvider
@@ -214,6 +217,27 @@ async def test_two_workers_at_once_invite_once() -> None:
     await asyncio.gather(*(start.run(world.app, message) for _ in range(8)))
     assert world.provider.invited == ["p-1"]
     assert (await world.now(signing)).state is State.STARTED
+
+
+async def test_a_row_that_others_change_is_leased_all_the_same() -> None:
+    """A lost race for the lease must not lose the message: nobody else may be at it."""
+    world = World()
+    signing = await world.taken_in()
+    real_save, races = world.signings.save, 3
+
+    async def save(loaded: Loaded, changed: Signing, entries: Sequence[HistoryEntry]) -> Loaded:
+        nonlocal races
+        if races:
+            races -= 1
+            raise ConcurrentUpdate("somebody else wrote")
+        return await real_save(loaded, changed, entries)
+
+    world.signings.save = save  # type: ignore[method-assign]
+    assert (await run_start(world, signing)).state is State.STARTED
+    races = 1_000
+    other = await world.taken_in()
+    with pytest.raises(ConcurrentUpdate):
+        await run_start(world, other)
 
 
 class SleepyProvider(MemoryProvider):
