@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 import httpx
 
@@ -193,8 +194,12 @@ def _unsigned(raw: RawCallback) -> VerifiedCallback:
     return verified(raw, headers={}, verdicts={"signature": "unsigned"}, event_key=key)
 
 
+@lru_cache(maxsize=16)
 def _read_claim(body: bytes) -> _Claim:
-    """Names in any case: V1 writes camelCase, V2 PascalCase (spec pkisigning 3.2). Unknown ones are ignored."""
+    """Names in any case: V1 writes camelCase, V2 PascalCase (spec pkisigning 3.2). Unknown ones are ignored.
+
+    A body is read twice in a row, by `verify` and by `events`; a refusal is never remembered.
+    """
     fields = by_lower_name(parse_object(body))  # 11
     signing_id, status = fields.get("pkisid"), fields.get("dossierstatus")  # 12
     if not isinstance(signing_id, str) or _GUID.fullmatch(signing_id) is None:
