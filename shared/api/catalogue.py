@@ -22,6 +22,8 @@ from shared.providers.operation import ListOf, MultipartFile, Operation, Plain, 
 # What an operation answers is held in memory to become an HTTP answer; larger files go to blob storage.
 _MAX_INLINE_BYTES = 50 * 1024 * 1024
 _MODES = ("file", "base64", "blob")
+# What callers have put there, and what operations have answered with: never what is stored for a signing.
+_READABLE = ("inbox/", "staging/operations/")
 
 
 async def providers() -> Answer:
@@ -158,8 +160,8 @@ async def _file(app: App, file: object) -> OperationFile:
         raise InvalidRequest("The file does not fit.", fields=[FieldError("file", "an object with name and content")])
     name, blob, text = file["name"], file.get("blob"), file.get("content")
     if isinstance(blob, str):
-        if not blob.startswith("staging/operations/"):
-            raise NotFound("There is no such blob for operations.", next_step="Blobs lie below staging/operations/.")
+        if not blob.startswith(_READABLE):
+            raise NotFound("There is no such blob for operations.", next_step="Put the file into container inbox.")
         content = await app.documents.read_staged(blob)
     elif isinstance(text, str):
         try:

@@ -8,6 +8,7 @@ import zipfile
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from azure.storage.blob.aio import BlobServiceClient
 
 from local.players import V2_ACCOUNT
 from tests.scenarios.play import CONTRACT, Play
@@ -72,6 +73,11 @@ async def test_raw_operations_run_with_typed_arguments_and_answers(play: Play) -
     request_id = created["answer"]["id"]
     file = {"name": "lease.pdf", "content": base64.b64encode(CONTRACT).decode()}
     status, uploaded = await run(play, "Documents_Create", {"requestId": request_id, "file": file})
+    assert (status, uploaded["status"]) == (200, 201)  # type: ignore[index]
+    async with BlobServiceClient.from_connection_string(play.stack.azurite.connection_string) as blobs:
+        await blobs.get_blob_client("inbox", "annex.pdf").upload_blob(CONTRACT, overwrite=True)
+    annex = {"name": "annex.pdf", "blob": "inbox/annex.pdf"}
+    status, uploaded = await run(play, "Documents_Create", {"requestId": request_id, "file": annex})
     assert (status, uploaded["status"]) == (200, 201)  # type: ignore[index]
     assert (await run(play, "Requests_Delete", {"requestId": request_id}))[0] == 200
     status, gone = await run(play, "Requests_Get", {"requestId": request_id})
