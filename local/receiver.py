@@ -60,7 +60,7 @@ class Receiver:
                 found.setdefault(delivery.event["id"], delivery.event["data"]["state"])
         return list(found.values())
 
-    async def wait_for(self, condition: Callable[[], bool], timeout_seconds: float = 30.0) -> None:
+    async def wait_for(self, condition: Callable[[], bool], timeout_seconds: float = 90.0) -> None:
         """Returns once `condition` holds; looks again at every delivery. Raises TimeoutError."""
         async with asyncio.timeout(timeout_seconds), self._arrived:
             await self._arrived.wait_for(condition)

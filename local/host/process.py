@@ -55,7 +55,7 @@ class HostProcess:
         self._ready = Path(self._folder.name) / "ready"
         self._process: subprocess.Popen[bytes] | None = None
 
-    async def start(self, timeout_seconds: float = 30.0) -> None:
+    async def start(self, timeout_seconds: float = 60.0) -> None:
         """Return when the host listens and polls. Raises HostError, the process being gone then."""
         if self.is_running:
             raise HostError("The host runs already.")
