@@ -125,12 +125,20 @@ async def _attempt(app: App, loaded: Loaded, owner: str, contents: Mapping[int, 
         started = await provider.start(_order(app, loaded.signing, contents), log)
     except LeaseLost:
         telemetry.warning("start_lease_lost", signing_id=loaded.signing.id)
-        return await app.signings.load(loaded.signing.id)
+        return await _left_to_others(app, loaded.signing.id)
     except Retryable as error:
-        return await _postpone(app, log.loaded, error)
+        return await _postpone(app, log.loaded, owner, error)
     except Permanent as error:
-        return await _fail(app, log.loaded, error)
+        return await _fail(app, log.loaded, owner, error)
     return await _accepted(app, log.loaded, started)
+
+
+async def _left_to_others(app: App, signing_id: str) -> Loaded:
+    """Whoever took the lease carries on. When nobody did (it merely ran out), this message brings the next worker."""
+    present = await app.signings.load(signing_id)
+    if present.signing.state is State.REQUESTED:
+        await _again(app, present.signing, app.policy.start_lease_seconds)
+    return present
 
 
 def _order(app: App, signing: Signing, contents: Mapping[int, bytes]) -> StartOrder:
@@ -167,11 +175,13 @@ async def _accepted(app: App, loaded: Loaded, started: Started) -> Loaded:
 _RELEASED: dict[str, object] = {"lease_owner": None, "lease_until": None}
 
 
-async def _postpone(app: App, loaded: Loaded, error: Retryable) -> Loaded:
+async def _postpone(app: App, loaded: Loaded, owner: str, error: Retryable) -> Loaded:
     """The provider cannot now. A call that may have invited people leaves its mark: proof is looked for first."""
-    is_open = loaded.signing.start.is_uncertain and not _certainly_not_sent(error)
 
-    def release(signing: Signing) -> Change:
+    def release(signing: Signing) -> Change | None:
+        if not _is_held(signing, owner):
+            return None
+        is_open = signing.start.is_uncertain and not _certainly_not_sent(error)
         kept = signing.start.inviting_at if is_open else None
         progress = signing.start.model_copy(update=_RELEASED | {"inviting_at": kept})
         entry_facts = {"code": error.code, "uncertain": str(is_open).lower()}
@@ -180,7 +190,8 @@ async def _postpone(app: App, loaded: Loaded, error: Retryable) -> Loaded:
         )
         return changed, [entry]
 
-    released = await amend(app, loaded, lambda signing: release(signing) if _is_starting(signing) else None)
+    released = await amend(app, loaded, release)
+    is_open = released.signing.start.is_uncertain
     telemetry.warning(
         "start_postponed",
         signing_id=released.signing.id,
@@ -188,9 +199,11 @@ async def _postpone(app: App, loaded: Loaded, error: Retryable) -> Loaded:
         reason="uncertain" if is_open else "retryable",
         provider_status_code=error.provider_status_code,
     )
-    if is_open:
+    if not released.entries:
+        telemetry.warning("start_lease_lost", signing_id=released.signing.id)
+    elif is_open:
         await _again(app, released.signing, app.policy.invite_proof_after_seconds)
-    elif _is_starting(released.signing):
+    else:
         await _again(app, released.signing, _pause(app, released.signing.start, error))
     return released.loaded
 
@@ -205,8 +218,10 @@ def _pause(app: App, progress: StartProgress, error: Retryable) -> float:
     return app.policy.outage_pause(progress.attempts)
 
 
-def _is_starting(signing: Signing) -> bool:
-    return signing.state is State.REQUESTED
+def _is_held(signing: Signing, owner: str) -> bool:
+    """Whether this start is still that worker's to write about. One that was overtaken may hold a truth about its own
+    call, but not about the mark, the lease and the draft of the worker that overtook it."""
+    return signing.state is State.REQUESTED and signing.start.lease_owner == owner
 
 
 async def _again(app: App, signing: Signing, delay_seconds: float) -> None:
@@ -214,14 +229,16 @@ async def _again(app: App, signing: Signing, delay_seconds: float) -> None:
     await app.queue.send(Queue.STARTS, message, delay_seconds=max(delay_seconds, 1.0))
 
 
-async def _fail(app: App, loaded: Loaded, error: Permanent) -> Loaded:
+async def _fail(app: App, loaded: Loaded, owner: str, error: Permanent) -> Loaded:
     now = app.now()
     failure = Failure(code=error.code, detail=error.detail, next_step=error.next_step)
     event = Event(EventKind.FAILED, now, Source.START)
+    had_draft: list[Signing] = []
 
     def fail(signing: Signing) -> Change | None:
-        if not _is_starting(signing):
+        if not _is_held(signing, owner):
             return None
+        had_draft[:] = [signing]
         progress = signing.start.model_copy(update=_RELEASED | {"inviting_at": None})
         return moved(signing, event, {"start": progress, "failure": failure})
 
@@ -229,9 +246,12 @@ async def _fail(app: App, loaded: Loaded, error: Permanent) -> Loaded:
     telemetry.warning(
         "start_refused", signing_id=failed.signing.id, code=error.code, provider_status_code=error.provider_status_code
     )
+    if failed.move is None:
+        telemetry.warning("start_lease_lost", signing_id=failed.signing.id)
+        return failed.loaded
     await send_after(app, failed)
     await app.documents.delete_staged([document.blob for document in failed.signing.documents])
-    await _abandon_draft(app, loaded.signing)
+    await _abandon_draft(app, had_draft[0])
     code = next((code for kind, code in _ATTENTION_FOR if isinstance(error, kind)), None)
     if code is None:
         return failed.loaded
