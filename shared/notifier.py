@@ -96,8 +96,12 @@ class HttpNotifier:
 
     def _http(self) -> httpx.AsyncClient:
         if self._client is None:
+            # A kept connection is found again by its address, which hosts with other names may share: so none is kept.
             self._client = httpx.AsyncClient(
-                timeout=_TIMEOUT_SECONDS, trust_env=False, verify=self._tls if self._tls is not None else True
+                timeout=_TIMEOUT_SECONDS,
+                trust_env=False,
+                verify=self._tls if self._tls is not None else True,
+                limits=httpx.Limits(max_keepalive_connections=0),
             )
         return self._client
 

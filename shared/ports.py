@@ -79,8 +79,9 @@ class DocumentStore(Protocol):
     async def stage(self, blob: str, content: bytes, media_type: str) -> None:
         """Writes a caller's document under `staging/`."""
 
-    async def read_staged(self, blob: str) -> bytes:
-        """A staged document, or one that a caller put into `inbox/`. Raises NotFound."""
+    async def read_staged(self, blob: str, *, max_bytes: int | None = None) -> bytes:
+        """A staged document, or one that a caller put into `inbox/`. Raises NotFound, and TooLarge before much of it
+        was read."""
 
     async def delete_staged(self, blobs: Sequence[str]) -> None:
         """Removes staged documents by address. Absence is fine."""
@@ -207,6 +208,10 @@ class StartLog(Protocol):
 
     async def checkpoint(self, **facts: str) -> None:
         """Remembers what a provider call brought. A fact named `provider_signing_id` becomes the signing's."""
+
+    async def alive(self) -> None:
+        """Between calls that leave no checkpoint: makes sure that the lease lasts for one more call, and costs a save
+        only when it would not."""
 
     async def inviting(self) -> None:
         """Must be awaited directly before the one call that makes the provider invite people."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections import Counter
 from contextvars import ContextVar
 from typing import TypedDict, Unpack
@@ -50,6 +51,8 @@ for _noisy in ("azure.core.pipeline.policies.http_logging_policy", "httpx", "htt
 counters: Counter[str] = Counter()
 """Counted since this process began: event name, with its reason behind a colon."""
 
+# W3C trace context, version 00 or a later one of the same form. It may come from anybody on the internet.
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
 
 
@@ -79,8 +82,10 @@ def error(event: str, **fields: Unpack[LogFields]) -> None:
 
 
 def enter_trace(traceparent: str | None) -> None:
-    """Makes `traceparent` (W3C) the one that this invocation's logs and messages carry."""
-    _traceparent.set(traceparent or None)
+    """Makes `traceparent` (W3C) the one that this invocation's logs and messages carry. Anything that does not have
+    its exact form is passed over: it would put a sender's own words into both."""
+    is_one = traceparent is not None and _TRACEPARENT.fullmatch(traceparent) is not None
+    _traceparent.set(traceparent if is_one else None)
 
 
 def current_trace() -> str | None:

@@ -79,6 +79,13 @@ class HostProcess:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def pid(self) -> int:
+        """Of the process that runs. Raises HostError when there is none."""
+        if self._process is None or not self.is_running:
+            raise HostError("The host does not run.")
+        return self._process.pid
+
+    @property
     def exit_code(self) -> int | None:
         return None if self._process is None else self._process.poll()
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from shared import telemetry
 from shared.api.answers import Answer, FileAnswer, answered, problem
 from shared.api.start_request import media_type_of
+from shared.domain.blob_address import is_plain
 from shared.domain.capabilities import Capabilities
 from shared.domain.errors import CountersignError, FieldError, InvalidRequest, NotFound
 from shared.ports import App, Download, OperationAnswer, OperationFile, SigningProvider
@@ -160,9 +161,9 @@ async def _file(app: App, file: object) -> OperationFile:
         raise InvalidRequest("The file does not fit.", fields=[FieldError("file", "an object with name and content")])
     name, blob, text = file["name"], file.get("blob"), file.get("content")
     if isinstance(blob, str):
-        if not blob.startswith(_READABLE):
+        if not blob.startswith(_READABLE) or not is_plain(blob):
             raise NotFound("There is no such blob for operations.", next_step="Put the file into container inbox.")
-        content = await app.documents.read_staged(blob)
+        content = await app.documents.read_staged(blob, max_bytes=_MAX_INLINE_BYTES)
     elif isinstance(text, str):
         try:
             content = base64.b64decode(text, validate=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from shared.api.answers import Answer, answered, failed_start, history_view, known_form, signing_view
 from shared.api.start_request import blobs_of, parse_start_request, to_command
 from shared.domain.commands import StartSigning
-from shared.domain.errors import FieldError, InvalidRequest, NotFound
+from shared.domain.errors import FieldError, InvalidRequest, NotFound, TooLarge
 from shared.domain.signing import Signing, State
 from shared.flow import intake
 from shared.flow import start as start_flow
@@ -19,6 +19,7 @@ async def start(app: App, body: bytes, headers: Mapping[str, str]) -> Answer:
 
     async def work() -> Answer:
         parsed = parse_start_request(body, app.now())
+        app.provider(parsed.account.lower())  # an unknown account is no reason to read anything
         command = to_command(parsed, headers.get("idempotency-key"), await _read_blobs(app, blobs_of(parsed)))
         signing = await _started(app, command, wait="respond-async" not in headers.get("prefer", "").lower())
         if signing.state is State.FAILED and signing.failure is not None:
@@ -31,10 +32,16 @@ async def start(app: App, body: bytes, headers: Mapping[str, str]) -> Answer:
 
 async def _read_blobs(app: App, addresses: Mapping[int, str]) -> dict[str, bytes]:
     """What the caller has put into container `inbox`. It stays there: its lifetime is the caller's business."""
-    contents = {}
+    contents: dict[str, bytes] = {}
+    if len(addresses) > app.policy.max_documents:
+        field = FieldError("documents", f"at most {app.policy.max_documents} documents")
+        raise InvalidRequest("The request is larger than this gateway allows.", fields=[field])
     for index, address in addresses.items():
         try:
-            contents[address] = await app.documents.read_staged(address)
+            contents[address] = await app.documents.read_staged(address, max_bytes=app.policy.max_document_bytes)
+        except TooLarge:
+            field = FieldError(f"documents[{index}].blob", f"larger than {app.policy.max_document_bytes} bytes")
+            raise InvalidRequest("The request is larger than this gateway allows.", fields=[field]) from None
         except NotFound:
             field = FieldError(f"documents[{index}].blob", "there is no such blob")
             raise InvalidRequest("A document is not in blob storage.", fields=[field]) from None

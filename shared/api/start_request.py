@@ -12,6 +12,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from shared.domain.blob_address import is_plain
 from shared.domain.commands import NewDocument, StartSigning
 from shared.domain.errors import FieldError, InvalidRequest
 from shared.domain.signing import Notify, Participant, Placement, ResultFormat, Role
@@ -83,6 +84,8 @@ class DocumentBody(_Body):
     def _one_of_both(self) -> Self:
         if (self.content is None) == (self.blob is None):
             raise ValueError("give either content or blob")
+        if self.blob is not None and not is_plain(self.blob):
+            raise ValueError("blob must be inbox/path, without dots for steps")
         return self
 
     def to_domain(self, blobs: Mapping[str, bytes]) -> NewDocument:

@@ -33,6 +33,7 @@ class Capabilities:
 
     `message` is one note to all participants, `participant_message` one for each. `qualified_only` means that a signing
     can be limited to qualified signatures. `evidence` means that the provider has proof files of its own.
+    `reads_callback_body` is False where a callback is no more than a knock, so that a lost body loses nothing.
     """
 
     roles: frozenset[Role]
@@ -52,4 +53,5 @@ class Capabilities:
     message: bool = False
     qualified_only: bool = False
     evidence: bool = False
+    reads_callback_body: bool = True
     actions: frozenset[Action] = frozenset()

@@ -7,6 +7,7 @@
     ├── WrongState                      the signing is past (or not yet at) where this can be done (409)
     ├── IdempotencyMismatch             same idempotency key, other body (422)
     ├── ConcurrentUpdate                a conditional write lost the race; reload and decide again
+    ├── TooLarge                        a file beyond what this gateway reads (413)
     ├── AlreadyExists                   a create-only write found something there
     ├── LeaseLost                       another worker took this signing over; stop without writing
     ├── VerificationFailed              a callback that must not be believed; reason is for logs only
@@ -19,6 +20,7 @@
         │   └── NotReady                the provider says: not yet (202, 409 on a download)
         └── Permanent                   the same call will fail again
             ├── Rejected                4xx about the content of the call
+            ├── OutcomeUnknown          no answer to a call that must not be made twice: somebody has to look first
             ├── ProviderNotFound        404 at the provider
             ├── Unauthorised            401/403 after a fresh token
             └── CreditsExhausted        402
@@ -105,6 +107,11 @@ class IdempotencyMismatch(CountersignError):
 class ConcurrentUpdate(CountersignError):
     code = "concurrent_update"
     next_step = "Read the signing again and repeat the call."
+
+
+class TooLarge(CountersignError):
+    code = "too_large"
+    next_step = "Use a smaller file, or have the limit raised (Flow__MaxDocumentBytes)."
 
 
 class AlreadyExists(CountersignError):
@@ -201,6 +208,13 @@ class NotReady(Retryable):
 
 class Permanent(ProviderError):
     code = "provider_refused"
+
+
+class OutcomeUnknown(Permanent):
+    """No answer came to a call that may have been carried out, and that does harm when it is carried out twice."""
+
+    code = "outcome_unknown"
+    next_step = "Look at the provider whether it was done, before you repeat it."
 
 
 class Rejected(Permanent):

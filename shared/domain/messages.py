@@ -64,6 +64,7 @@ class ProviderEvent(Message):
     """On `signing-events`: something may have changed at the provider; read it back and apply what is true.
 
     `signing_id` is known when the callback came to a signing's own address, else `provider_signing_id` leads to it.
+    `claims_end`: the callback says that it is over, so a read-back that does not show it lags behind.
     """
 
     account: str
@@ -72,6 +73,7 @@ class ProviderEvent(Message):
     provider_signing_id: str | None = None
     access_key: str | None = Field(default=None, repr=False)
     callback: CarriedCallback | None = None
+    claims_end: bool = False
     attempt: int = Field(default=1, ge=1)
 
     @property

@@ -22,6 +22,9 @@ class ExpectedDocument:
     name: str
     media_type: str
     must_be_signed: bool
+    size: int = 0
+    """Of the file as it was sent. Every signature appends to it, so a member of this very size is the unsigned
+    original, whatever signatures of others it brought along."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,7 @@ def check_expected(members: Sequence[Member], expected: Sequence[ExpectedDocumen
     if len(matches) < len(expected):
         raise ArchiveNotReady("documents_missing", f"The archive holds {len(matches)} of {len(expected)} documents.")
     in_container = any(is_container_signature(member) for member in members)
-    unsigned = [
-        match for match in matches if match.expected.must_be_signed and not (match.member.signed or in_container)
-    ]
+    unsigned = [match for match in matches if match.expected.must_be_signed and not (in_container or _is_signed(match))]
     if unsigned:
         raise ArchiveNotReady("signature_missing", f"{len(unsigned)} of {len(matches)} documents carry no signature.")
     return sorted(matches, key=lambda match: expected.index(match.expected))
@@ -90,6 +91,10 @@ def check_expected(members: Sequence[Member], expected: Sequence[ExpectedDocumen
 def is_container_signature(member: Member) -> bool:
     """An ASiC container signs the files beside it, which themselves stay as they were (EN 319 162-1, annex A)."""
     return _CONTAINER_SIGNATURE.fullmatch(member.name) is not None
+
+
+def _is_signed(match: Match) -> bool:
+    return match.member.signed is True and match.member.size != match.expected.size
 
 
 def _without(expected: Sequence[ExpectedDocument], found: list[ExpectedDocument]) -> list[ExpectedDocument]:

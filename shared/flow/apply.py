@@ -20,6 +20,7 @@ from shared.ports import App, Loaded, ParticipantProgress, ProviderStatus
 
 # A callback whose read-back fails is asked again this often; after that reconcile is the one who asks.
 MAX_READ_BACKS = 12
+MAX_LAG_READ_BACKS = 4
 _REMEMBERED_EVENT_KEYS = 20
 
 
@@ -100,6 +101,8 @@ async def _settle(app: App, loaded: Loaded, message: ProviderEvent, read_back: R
             "unknown_provider_status", signing_id=before.id, provider_status=read_back.status.provider_status
         )
     saved = await amend(app, loaded, lambda signing: _change(app, signing, message, read_back))
+    if message.claims_end and read_back.status.kind is EventKind.ACCEPTED and not saved.signing.is_over:
+        await _ask_whether_it_lags(app, saved.signing, message)
     if await send_after(app, saved):
         await _expect_soon(app, saved.signing)
         if before.state is State.REQUESTED:
@@ -107,6 +110,18 @@ async def _settle(app: App, loaded: Loaded, message: ProviderEvent, read_back: R
             await app.documents.delete_staged([document.blob for document in before.documents])
     elif message.source is Source.RECONCILE:
         await send_all(app, overdue(saved.signing, app.now(), app.policy))
+
+
+async def _ask_whether_it_lags(app: App, signing: Signing, message: ProviderEvent) -> None:
+    """The callback said that it is over and the read-back did not: a provider's reads may lag behind its callbacks
+    (spec dokobit 2.5). Asked again a few times, then left to reconcile: the claim may as well be false."""
+    if message.attempt >= MAX_LAG_READ_BACKS:
+        telemetry.warning("claimed_end_not_seen", signing_id=signing.id, account=signing.account)
+        return
+    pause = app.policy.outage_pause(message.attempt)
+    # Without the callback: its event key may be remembered by now, and this would pass for a repeat of it.
+    again = message.model_copy(update={"attempt": message.attempt + 1, "callback": None})
+    await app.queue.send(Queue.EVENTS, again, delay_seconds=pause)
 
 
 async def _expect_soon(app: App, signing: Signing) -> None:

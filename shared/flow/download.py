@@ -78,9 +78,9 @@ async def _fetch_all(app: App, signing: Signing) -> list[FileRecord]:
     try:
         matches = check_expected(members, expected_documents(signing))
     except ArchiveNotReady:
+        # Evidence too: what was fetched beside documents that were not ready yet may tell of a signing half done.
         for one in fetched:
-            if one.members:
-                await app.documents.delete(one.stored.blob, one.etag)
+            await app.documents.delete(one.stored.blob, one.etag)
         raise
     return [_record(one, matches) for one in fetched]
 
@@ -186,7 +186,9 @@ def expected_documents(signing: Signing) -> list[ExpectedDocument]:
     if any(not person.placements for person in signers):
         signed = {document.number for document in signing.documents}
     return [
-        ExpectedDocument(document.name, document.media_type, must_be_signed=document.number in signed)
+        ExpectedDocument(
+            document.name, document.media_type, must_be_signed=document.number in signed, size=document.size
+        )
         for document in signing.documents
     ]
 

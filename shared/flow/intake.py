@@ -154,6 +154,10 @@ async def _write(app: App, command: StartSigning, signing: Signing) -> Intake:
         return Intake(await app.signings.load(signing.id), is_new=False)
     is_leased = signing.start.lease_owner is not None
     message = RunStart(signing_id=signing.id, traceparent=telemetry.current_trace())
-    await app.queue.send(Queue.STARTS, message, delay_seconds=app.policy.start_retry_seconds if is_leased else 0)
+    try:
+        await app.queue.send(Queue.STARTS, message, delay_seconds=app.policy.start_retry_seconds if is_leased else 0)
+    except Exception as error:
+        # The order is taken: reconcile finds its row. A failure now would make the caller's platform order again.
+        telemetry.error("start_not_queued", signing_id=signing.id, reason=type(error).__name__)
     telemetry.info("signing_requested", signing_id=signing.id, account=signing.account, provider=signing.provider)
     return Intake(loaded, is_new=True)

@@ -6,12 +6,12 @@ at the provider first and recorded here after; the state itself is moved by a re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
 from shared import telemetry
 from shared.domain.capabilities import Action
-from shared.domain.errors import NotFound, UnsupportedFeature, WrongState
+from shared.domain.errors import NotFound, OutcomeUnknown, Unavailable, UnsupportedFeature, WrongState
 from shared.domain.history import EntryKind, record
 from shared.domain.messages import ProviderEvent, Queue
 from shared.domain.signing import Participant, Signing, State
@@ -39,7 +39,7 @@ async def remind(app: App, signing_id: str, number: int | None) -> Signing:
     provider = _able(app, loaded.signing, action)
     if number is not None:
         _participant(loaded.signing, number)
-    await provider.remind(loaded.signing, number)
+    await _once(provider.remind(loaded.signing, number))
     return await _recorded(app, loaded, action, participant=str(number) if number else None)
 
 
@@ -51,7 +51,7 @@ async def add_participant(app: App, signing_id: str, participant: Participant) -
     added = participant.model_copy(update={"number": number})
     extended = loaded.signing.model_copy(update={"participants": (*loaded.signing.participants, added)})
     provider.check(extended)
-    await provider.add_participant(loaded.signing, added)
+    await _once(provider.add_participant(loaded.signing, added))
 
     def change(signing: Signing) -> Mapping[str, object]:
         return {"participants": (*signing.participants, added)}
@@ -76,6 +76,8 @@ async def extend(app: App, signing_id: str, deadline: datetime) -> Signing:
     loaded = await app.signings.load(signing_id)
     provider = _able(app, loaded.signing, Action.EXTEND, also=State.EXPIRED)
     await provider.extend(loaded.signing, deadline)
+    # Nobody may be looking at an expired signing any more: the new deadline starts the watch anew.
+    await app.signings.mark_due(signing_id, app.soon())
     return await _recorded(app, loaded, Action.EXTEND, lambda _: {"deadline": deadline})
 
 
@@ -98,6 +100,17 @@ async def delete(app: App, signing_id: str) -> Signing:
     if signing.provider_signing_id is not None:
         await provider.delete(signing)
     return await _recorded(app, loaded, Action.DELETE)
+
+
+async def _once(call: Awaitable[None]) -> None:
+    """A call that reaches people each time it is made. One whose answer was lost must not look like something to be
+    repeated: callers' platforms do that by themselves."""
+    try:
+        await call
+    except Unavailable as error:
+        if error.sent:
+            raise OutcomeUnknown(error.detail, provider_status_code=error.provider_status_code) from error
+        raise
 
 
 def _able(app: App, signing: Signing, action: Action, also: State | None = None) -> SigningProvider:

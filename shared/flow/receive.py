@@ -3,7 +3,7 @@
 The checklist, in order. Each failure ends the work with a status and no word to the sender; its reason is a counter and
 a log field. Nothing is enqueued unless every step has passed.
  1. the address carries a genuine mac for this provider and account, and both exist  -> else 404
- 2. the body was not lost to chunked encoding                                        -> else 411
+ 2. the body was not lost to chunked encoding, where the provider's callbacks have one -> else 411
  3. the body is at most 32 KiB                                                       -> else 413
  4. the provider's own proof holds (its `verify_callback`)                           -> else 400 or 401
  5. the verified body can be read                                                    -> else 400
@@ -39,7 +39,7 @@ async def run(app: App, provider_name: str, account: str, token: str, raw: RawCa
     if subject != ACCOUNT_SUBJECT and not is_signing_id(subject):
         return _refuse(404, "wrong_address")
     # 2. and 3. body
-    if not raw.body and _was_chunked(raw.headers):
+    if provider.capabilities.reads_callback_body and not raw.body and _was_chunked(raw.headers):
         return _refuse(411, "body_lost_to_chunked_encoding", account)
     if len(raw.body) > MAX_BODY_BYTES:
         return _refuse(413, "body_too_large", account)
@@ -96,7 +96,7 @@ def _message(
         source=Source.CALLBACK,
         signing_id=None if subject == ACCOUNT_SUBJECT else subject,
         provider_signing_id=notice.provider_signing_id,
-        provider_status=notice.provider_status,
+        claims_end=notice.claims_end,
         access_key=notice.access_key,
         callback=carried,
         traceparent=telemetry.current_trace(),

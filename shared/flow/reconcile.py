@@ -80,7 +80,7 @@ def _should_be_read_back(signing: Signing, now: datetime, policy: FlowPolicy) ->
 
 def _is_watched(signing: Signing, now: datetime, policy: FlowPolicy) -> bool:
     """A soft end may still be overtaken by a hard one: a deadline was extended, an error repaired."""
-    since = now - signing.updated_at
+    since = now - max(signing.updated_at, signing.deadline or signing.updated_at)
     return signing.state in _SOFT_ENDS and since <= timedelta(seconds=policy.soft_end_watch_seconds)
 
 

@@ -54,10 +54,16 @@ async def inline(app: App, loaded: Loaded, owner: str, contents: Mapping[int, by
     _background.add(work)
     work.add_done_callback(_background.discard)
     done, _ = await asyncio.wait({work}, timeout=app.policy.start_inline_seconds)
-    if done:
+    if not done:
+        telemetry.info("start_continues_in_background", signing_id=loaded.signing.id)
+        return await app.signings.load(loaded.signing.id)
+    error = work.exception()
+    if error is None:
         return work.result()
-    telemetry.info("start_continues_in_background", signing_id=loaded.signing.id)
-    return await app.signings.load(loaded.signing.id)
+    # Taken in is taken in: the caller's platform would repeat what looks like a failure, perhaps without a key. What
+    # went wrong goes wrong again, or not, when the message on `signing-starts` comes.
+    telemetry.error("start_interrupted", signing_id=loaded.signing.id, reason=type(error).__name__)
+    return loaded
 
 
 # asyncio keeps only weak references to tasks.

@@ -46,6 +46,17 @@ class LeasedStartLog:
 
         self.loaded = (await amend(self._app, self.loaded, remember)).loaded
 
+    async def alive(self) -> None:
+        """Extends the lease once half of it is gone. Raises LeaseLost."""
+        until, half = self.loaded.signing.start.lease_until, self._app.policy.start_lease_seconds / 2
+        if until is not None and until - self._app.now() > timedelta(seconds=half):
+            return
+
+        def renew(signing: Signing) -> Change:
+            return signing.model_copy(update={"start": self._renewed(signing)}), []
+
+        self.loaded = (await amend(self._app, self.loaded, renew)).loaded
+
     async def inviting(self) -> None:
         """Marks that the next call invites people. Raises LeaseLost, and Unavailable when the marker took so long to
         write that its call could come after another worker's look at the provider."""

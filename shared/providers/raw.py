@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from pydantic import BaseModel
 
-from shared.domain.errors import FieldError, InvalidRequest, NotFound
+from shared.domain.errors import FieldError, InvalidRequest, NotFound, OutcomeUnknown, Unavailable
 from shared.ports import Download, OperationAnswer, OperationFile
 from shared.providers.http import ProviderClient, Reply
 from shared.providers.operation import FileUpload, MultipartFile, Operation, RawFile
@@ -27,7 +27,8 @@ async def operate(
     arguments: Mapping[str, object],
 ) -> AsyncIterator[OperationAnswer]:
     """Makes one call. Raises NotFound for an unknown operation, InvalidRequest for arguments that do not fit it
-    (nothing is sent then), else ProviderError."""
+    (nothing is sent then), OutcomeUnknown when no answer came to an operation that is not safe to repeat (a caller's
+    platform would repeat what looks temporary), else ProviderError."""
     operation = operations.get(operation_id)
     if operation is None:
         raise NotFound(f"There is no operation {operation_id}.", next_step="GET /api/providers lists all operations.")
@@ -37,7 +38,13 @@ async def operate(
         async with client.stream(operation, named) as file:
             yield OperationAnswer(file.status, download=Download(file.chunks, file.media_type, file.length))
         return
-    reply = await client.call(operation, named, body=_body(operation, arguments), file=_file(operation, arguments))
+    body, upload = _body(operation, arguments), _file(operation, arguments)
+    try:
+        reply = await client.call(operation, named, body=body, file=upload)
+    except Unavailable as error:
+        if error.sent and not operation.safe_to_repeat:
+            raise OutcomeUnknown(error.detail, provider_status_code=error.provider_status_code) from error
+        raise
     yield OperationAnswer(reply.status, content=plain(reply))
 
 

@@ -20,7 +20,8 @@ from azure.core.exceptions import HttpResponseError, ResourceModifiedError, Reso
 from azure.storage.blob import BlobBlock, ContentSettings
 from azure.storage.blob.aio import BlobClient
 
-from shared.domain.errors import AlreadyExists, NotFound
+from shared.domain.blob_address import is_plain
+from shared.domain.errors import AlreadyExists, NotFound, TooLarge
 from shared.ports import Inspector, RandomAccess, WrittenBlob
 from shared.storage.blocks import BlockUpload, full_blocks
 from shared.storage.clients import CONTAINERS, STAGING, StorageClients
@@ -48,9 +49,11 @@ class BlobDocumentStore:
             done = await BlockUpload(client, secrets.token_hex(8), None).run(blocks)
         await client.commit_block_list([BlobBlock(block_id) for block_id in done.block_ids], content_settings=settings)
 
-    async def read_staged(self, blob: str) -> bytes:
+    async def read_staged(self, blob: str, *, max_bytes: int | None = None) -> bytes:
         try:
             stream = await self._blob(blob).download_blob()
+            if max_bytes is not None and stream.size > max_bytes:
+                raise TooLarge(f"The blob has {stream.size} bytes; at most {max_bytes} are read.")
             return await stream.readall()
         except ResourceNotFoundError as error:
             raise NotFound(f"There is no staged document {blob}.") from error
@@ -124,8 +127,8 @@ class BlobDocumentStore:
 
     def _blob(self, blob: str) -> BlobClient:
         container, _, path = blob.partition("/")
-        if container not in CONTAINERS or not path:
-            raise ValueError("a blob address is container/path")
+        if container not in CONTAINERS or not is_plain(blob):
+            raise ValueError("a blob address is container/path, without dots for steps")
         return self._clients.blob(container, path)
 
 

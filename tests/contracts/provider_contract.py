@@ -48,6 +48,9 @@ class Log:
     async def checkpoint(self, **facts: str) -> None:
         self.facts.update(facts)
 
+    async def alive(self) -> None:
+        return None
+
     async def inviting(self) -> None:
         self.marks += 1
 

@@ -19,8 +19,8 @@ def other(name: str) -> Member:
     return Member(name, 10, 10, 0, 0, None, None, False)
 
 
-def want(name: str, media_type: str = PDF, must_be_signed: bool = True) -> ExpectedDocument:
-    return ExpectedDocument(name, media_type, must_be_signed)
+def want(name: str, media_type: str = PDF, must_be_signed: bool = True, size: int = 4) -> ExpectedDocument:
+    return ExpectedDocument(name, media_type, must_be_signed, size)
 
 
 FOUND: dict[str, tuple[list[Member], list[ExpectedDocument], list[tuple[str, str]]]] = {
@@ -80,6 +80,11 @@ REFUSED: dict[str, tuple[str, list[Member], list[ExpectedDocument]]] = {
     "another kind of file": ("documents_missing", [other("1.txt")], [want("a.pdf")]),
     "one file is not two documents": ("documents_missing", [pdf("a.pdf")], [want("a.pdf"), want("a.pdf")]),
     "not signed yet": ("signature_missing", [pdf("a.pdf", False)], [want("a.pdf")]),
+    "the upload itself, which had somebody's signature already": (
+        "signature_missing",
+        [pdf("a.pdf")],
+        [want("a.pdf", size=10)],
+    ),
     "content never read": ("signature_missing", [pdf("a.pdf", None)], [want("a.pdf")]),
 }
 

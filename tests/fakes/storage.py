@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
 
-from shared.domain.errors import AlreadyExists, ConcurrentUpdate, NotFound
+from shared.domain.errors import AlreadyExists, ConcurrentUpdate, NotFound, TooLarge
 from shared.domain.history import HistoryEntry
 from shared.domain.messages import Message, Queue
 from shared.domain.signing import Announcement, Signing
@@ -136,11 +136,13 @@ class MemoryDocumentStore:
         await asyncio.sleep(0)
         self._put(blob, content, media_type, {})
 
-    async def read_staged(self, blob: str) -> bytes:
+    async def read_staged(self, blob: str, *, max_bytes: int | None = None) -> bytes:
         await asyncio.sleep(0)
         found = self.blobs.get(blob)
         if found is None:
             raise NotFound(f"There is no staged document {blob}.")
+        if max_bytes is not None and len(found.content) > max_bytes:
+            raise TooLarge(f"The blob has {len(found.content)} bytes.")
         return found.content
 
     async def delete_staged(self, blobs: Sequence[str]) -> None:

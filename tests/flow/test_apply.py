@@ -219,3 +219,25 @@ async def test_completion_makes_reconcile_look_soon() -> None:
     signing: Signing = await world.completed()
     soon = NOW + timedelta(seconds=world.app.policy.reconcile_min_seconds)
     assert signing.id in {row.signing_id for row in await world.signings.due(soon, 10)}
+
+
+async def test_a_read_back_that_lags_behind_its_callback_is_asked_again() -> None:
+    """The provider's callback was faster than its own reads; the next look would otherwise be reconcile's."""
+    world = World()
+    signing = await world.started()
+    world.provider.statuses = [PENDING, DONE]
+    await deliver(world, world.event(signing, callback=callback("end"), claims_end=True))
+    (again,) = world.queue.take()
+    assert (again.queue, again.delay_seconds > 0) == (Queue.EVENTS, True)
+    await world.run(again.message)
+    assert (await world.now(signing)).state is State.COMPLETED
+
+
+async def test_an_end_that_nobody_sees_is_left_to_reconcile_in_the_end() -> None:
+    world = World()
+    signing = await world.started()
+    world.provider.statuses = [PENDING]
+    await deliver(world, world.event(signing, callback=callback("end"), claims_end=True))
+    await world.work_off(Queue.EVENTS)
+    assert len(world.provider.status_reads) == apply.MAX_LAG_READ_BACKS
+    assert (await world.now(signing)).state is State.STARTED

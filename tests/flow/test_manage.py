@@ -8,13 +8,21 @@ from datetime import timedelta
 
 import pytest
 
+from shared.api.answers import problem
 from shared.domain.capabilities import Action
-from shared.domain.errors import NotFound, ProviderNotFound, UnsupportedFeature, WrongState
+from shared.domain.errors import (
+    NotFound,
+    OutcomeUnknown,
+    ProviderNotFound,
+    Unavailable,
+    UnsupportedFeature,
+    WrongState,
+)
 from shared.domain.history import EntryKind
 from shared.domain.messages import ProviderEvent, Queue
 from shared.domain.signing import Signing, State
 from shared.domain.states import EventKind, Source
-from shared.flow import intake, manage
+from shared.flow import intake, manage, reconcile
 from shared.ports import ProviderStatus
 from tests.domain.make import NOW
 from tests.flow.world import World
@@ -155,3 +163,38 @@ async def test_only_what_is_over_is_deleted_at_the_provider() -> None:
     await world.run(world.event(signing))
     await manage.delete(world.app, signing.id)
     assert world.provider.managed == [("delete", signing.id)]
+
+
+async def test_an_extended_signing_is_watched_again_to_its_new_deadline_and_beyond() -> None:
+    """It had expired so long ago that nobody looked at it any more; then its callback is lost."""
+    world = World()
+    signing = await world.started()
+    world.provider.statuses = [ProviderStatus("Expired", EventKind.EXPIRED)]
+    await world.run(world.event(signing))
+    for row in await world.signings.due(world.clock + timedelta(days=3650), 100):
+        await world.signings.settle_due(row)
+    world.forward(30 * 24 * 3600)
+    await manage.extend(world.app, signing.id, world.clock + timedelta(days=60))
+    world.queue.take()
+    world.forward(70 * 24 * 3600)
+    await reconcile.run(world.app, budget_seconds=60)
+    assert len(world.queue.on(Queue.EVENTS)) == 1
+    assert await world.signings.due(world.clock + timedelta(days=1), 10)
+
+
+@pytest.mark.parametrize("sent", [True, False])
+async def test_a_call_to_people_without_an_answer_is_not_offered_for_repetition(sent: bool) -> None:
+    world = World()
+    signing = await world.started()
+    able(world, *Action)
+
+    async def lost(*_: object) -> None:
+        raise Unavailable("no answer", sent=sent)
+
+    world.provider.remind = world.provider.add_participant = lost  # type: ignore[method-assign, assignment]
+    expected = OutcomeUnknown if sent else Unavailable
+    with pytest.raises(expected):
+        await manage.remind(world.app, signing.id, None)
+    with pytest.raises(expected):
+        await manage.add_participant(world.app, signing.id, signing.participants[0])
+    assert problem(OutcomeUnknown("no answer")).status == 409

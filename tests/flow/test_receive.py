@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from shared import telemetry
 from shared.domain.errors import VerificationFailed
 from shared.domain.messages import Message, ProviderEvent, Queue
+from shared.domain.notices import StatusNotice
 from shared.flow import receive
 from shared.verification.raw import RawCallback, VerifiedCallback
 from tests.domain.make import NOW, SIGNING_ID
-from tests.fakes.provider import MemoryProvider
+from tests.fakes.provider import CAPABILITIES, MemoryProvider
 from tests.flow.world import World
 
 
@@ -70,6 +73,26 @@ async def test_a_body_lost_to_chunked_encoding_is_411() -> None:
     world = World()
     assert await knock(world, raw(b"", transfer_encoding="chunked")) == 411
     assert world.queue.sent == []
+
+
+async def test_a_knock_needs_no_body_where_nobody_reads_it() -> None:
+    """Whoever counts a refusal as an answer would not knock again (spec connective 3.1)."""
+    world = World(provider=MemoryProvider(capabilities=replace(CAPABILITIES, reads_callback_body=False)))
+    assert await knock(world, raw(b"", transfer_encoding="chunked")) == 200
+    assert len(world.queue.sent) == 1
+
+
+class EndingProvider(MemoryProvider):
+    def notices(self, callback: VerifiedCallback) -> list[StatusNotice]:
+        return [StatusNotice("p-1", "Done", claims_end=True)]
+
+
+async def test_that_a_callback_claims_the_end_travels_along() -> None:
+    world = World(provider=EndingProvider())
+    assert await knock(world, raw()) == 200
+    (sent,) = world.queue.sent
+    assert isinstance(sent.message, ProviderEvent)
+    assert sent.message.claims_end
 
 
 @pytest.mark.parametrize(("size", "status"), [(32 * 1024, 200), (32 * 1024 + 1, 413)])

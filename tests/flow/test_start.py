@@ -13,6 +13,7 @@ from shared.domain.errors import (
     CreditsExhausted,
     IdempotencyMismatch,
     InvalidRequest,
+    LeaseLost,
     ProviderError,
     Rejected,
     Throttled,
@@ -24,6 +25,7 @@ from shared.domain.history import HistoryEntry
 from shared.domain.messages import Queue, RunStart
 from shared.domain.signing import AttentionCode, Signing, State
 from shared.flow import intake, start
+from shared.flow.start_log import LeasedStartLog
 from shared.ports import Loaded, Started, StartLog, StartOrder, StartProof
 from shared.providers.oauth import InvalidGrant
 from tests.domain.make import NOW
@@ -392,3 +394,46 @@ async def test_a_crash_after_the_claim_is_carried_on_by_the_repeat() -> None:
     assert taken.is_new
     assert taken.loaded.signing.id == "claimed-id"
     assert taken.loaded.signing.documents[0].blob == "staging/claimed-id/1"
+
+
+async def test_an_order_that_was_taken_is_not_refused_for_a_queue_that_is_down() -> None:
+    """The caller's platform would order again, and without a key that is a second signing."""
+    world = World()
+
+    async def broken(*_: object, **__: object) -> None:
+        raise OSError("storage is down")
+
+    world.queue.send = broken  # type: ignore[method-assign]
+    taken = await intake.run(world.app, world.command(), lease_owner=None)
+    assert (await world.now(taken.loaded.signing)).state is State.REQUESTED
+    assert await world.signings.due(world.clock + timedelta(hours=1), 10)
+
+
+async def test_an_unexpected_failure_of_the_inline_start_leaves_the_signing_requested() -> None:
+    world = World()
+    taken = await intake.run(world.app, world.command(), lease_owner="http")
+    world.provider.fail_at["prepare"] = RuntimeError("storage hiccup")
+    answered = await start.inline(world.app, taken.loaded, "http", {1: PDF})
+    assert answered.signing.state is State.REQUESTED
+    world.forward(world.app.policy.start_lease_seconds + 1)
+    await world.work_off(Queue.STARTS)
+    assert (await world.now(answered.signing)).state is State.STARTED
+    assert world.provider.invited == ["p-1"]
+
+
+async def test_the_lease_is_extended_between_calls_that_leave_no_checkpoint_and_only_when_needed() -> None:
+    world = World()
+    taken = await intake.run(world.app, world.command(), lease_owner="http")
+    log = LeasedStartLog(world.app, taken.loaded, "http")
+    before = taken.loaded.signing.start.lease_until
+    await log.alive()
+    assert log.loaded is taken.loaded
+    world.forward(world.app.policy.start_lease_seconds / 2 + 1)
+    await log.alive()
+    after = log.loaded.signing.start.lease_until
+    assert before is not None
+    assert after is not None
+    assert after > before
+    world.forward(world.app.policy.start_lease_seconds + 1)
+    with pytest.raises(LeaseLost):
+        await log.alive()

@@ -62,6 +62,9 @@ class MemoryLog:
     async def checkpoint(self, **facts: str) -> None:
         self.facts.update(facts)
 
+    async def alive(self) -> None:
+        return None
+
     async def inviting(self) -> None:
         self.inviting_calls += 1
 

@@ -185,3 +185,12 @@ async def test_chunks_of_any_size_become_full_blocks(sizes: list[int]) -> None:
     assert sum(lengths) == sum(sizes)
     assert all(length == BLOCK_BYTES for length in lengths[:-1])
     assert all(lengths)
+
+
+@pytest.mark.parametrize("blob", ["inbox/../signed/x", "inbox/a/../../signed/x", "inbox/./x", "inbox//x", "inbox/.."])
+async def test_an_address_with_steps_in_it_is_never_sent(clients: StorageClients, blob: str) -> None:
+    """HTTP clients resolve them: what starts with `inbox/` would be read from another container."""
+    clients.calls.clear()
+    with pytest.raises(ValueError, match="container/path"):
+        await BlobDocumentStore(clients).read_staged(blob)
+    assert not clients.calls

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.domain.errors import AlreadyExists, ArchiveNotReady, NotFound
+from shared.domain.errors import AlreadyExists, ArchiveNotReady, NotFound, TooLarge
 from tests.storage.conftest import Stores
 from tests.storage.samples import new_id
 
@@ -151,3 +151,11 @@ async def test_what_is_not_there_is_not_found(stores: Stores) -> None:
 async def test_an_address_outside_of_the_containers_is_a_bug(stores: Stores, address: str) -> None:
     with pytest.raises(ValueError, match="container/path"):
         await stores.documents.stage(address, b"", ZIP)
+
+
+async def test_a_file_beyond_the_limit_is_not_read(stores: Stores) -> None:
+    blob = f"staging/{new_id()}/1"
+    await stores.documents.stage(blob, b"x" * 11, "application/pdf")
+    with pytest.raises(TooLarge):
+        await stores.documents.read_staged(blob, max_bytes=10)
+    assert await stores.documents.read_staged(blob, max_bytes=11) == b"x" * 11

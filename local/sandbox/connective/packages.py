@@ -117,7 +117,7 @@ class Packages:
             {
                 "ContinuationToken": following,
                 "MaxQuantity": size,
-                "Total": len(state.packages),
+                "Total": len(self._matching(query)),
                 "Items": [render.list_item(one) for one in shown],
             }
         )

@@ -35,6 +35,7 @@ CAPABILITIES = Capabilities(
     phone_required=False,
     strong_identity=True,
     signed_callbacks=False,
+    reads_callback_body=False,
     title_length=(1, 150),
     options=frozenset(
         {

@@ -66,13 +66,15 @@ class Starter:
         return StartProof(invited, Started(package_id, mapping.canonical(status)) if invited else None)
 
     async def _find(self, order: StartOrder) -> tuple[ListedPackage | None, bool]:
-        """The package that carries our signing id, and whether the search went through to the end.
+        """The package that carries our signing id, and whether its absence is certain.
 
         The list cannot be filtered by reference, so it is read from the day before the signing was created. It ends
-        with a page that has no token or no items, or that repeats a token (INFERRED, spec 2.2).
+        with a page that has no token or no items, or that repeats a token (INFERRED, spec 2.2). How the date is read
+        and how the list ends is not published, so absence counts as proof only when the list ended by itself and as
+        many packages were seen as it says there are: it decides whether people are invited (again).
         """
         since = order.signing.created_at - _SEARCH_SLACK
-        token, seen = "", set[str]()
+        token, seen, count = "", set[str](), 0
         for _ in range(_MAX_PAGES):
             seen.add(token)
             parameters = {"ContinuationToken": token or None, "MaxQuantity": _PAGE, "createdAfterDate": since}
@@ -80,9 +82,10 @@ class Starter:
             for item in page.Items:
                 if item.ExternalPackageReference == order.signing.id:
                     return item, True
+            count += len(page.Items)
             token = page.ContinuationToken or ""
             if not token or not page.Items or token in seen:
-                return None, True
+                return None, not token and page.Total is not None and count >= page.Total
         return None, False
 
     # ------------------------------------------------------------------------------------------------ instant
@@ -160,6 +163,7 @@ class Starter:
         for document in order.signing.documents:
             if there[document.number]:
                 continue
+            await log.alive()
             body = mapping.to_wire_document(wishes, document, await order.read_document(document))
             reply = await self._client.call(operations.ADD_DOCUMENT_TO_PACKAGE, body=body, PackageId=package_id)
             del body

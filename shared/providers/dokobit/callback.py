@@ -64,10 +64,14 @@ class CallbackVerifier:
         self._replays.remember(callback)
 
 
+_ENDS = frozenset({Action.SIGNING_COMPLETED, Action.SIGNING_ARCHIVED, Action.SIGNER_DECLINED})
+
+
 def events(callback: VerifiedCallback) -> list[StatusNotice]:
     """What a postback claims: that something happened to a signing, in the provider's word."""
     fields = parse_object(callback.raw.body)
-    return [StatusNotice(_token(fields), _action(fields))]
+    action = _action(fields)
+    return [StatusNotice(_token(fields), action, claims_end=action in _ENDS)]
 
 
 def _action(fields: Mapping[str, object]) -> str:

@@ -15,6 +15,8 @@ from functools import lru_cache
 import httpx
 
 from shared.domain.notices import StatusNotice
+from shared.domain.states import EventKind
+from shared.providers.pkisigning.mapping import STATUSES
 from shared.verification.chain import ChainValidator
 from shared.verification.container import Sender, read_sender
 from shared.verification.detached import check_signature, decode_signature
@@ -160,7 +162,8 @@ class CallbackVerifier:
 def events(callback: VerifiedCallback) -> list[StatusNotice]:
     """What a verified callback claims. Statuses are passed on in the provider's words, unknown ones too."""
     claim = _read_claim(callback.raw.body)
-    return [StatusNotice(claim.signing_id, claim.status, claim.reason, claim.access_key)]
+    is_end = STATUSES.get(claim.status) not in (None, EventKind.ACCEPTED)
+    return [StatusNotice(claim.signing_id, claim.status, claim.reason, claim.access_key, claims_end=is_end)]
 
 
 def _check_body(body: bytes) -> None:

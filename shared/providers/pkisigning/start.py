@@ -76,7 +76,7 @@ class Starter:
             await self._remove_strays(request, log)
         documents = await self._ensure_documents(order, log, request)
         for document in order.signing.documents:
-            await self._ensure_actors(order.signing, request, document, documents[document.number])
+            await self._ensure_actors(order.signing, log, request, document, documents[document.number])
         await log.inviting()
         return await self._send(request_id)
 
@@ -105,7 +105,7 @@ class Starter:
                 await log.checkpoint(**{fact: document_id})
             ids[document.number] = document_id
             waiting += [] if is_ready else [document_id]
-        await self._await_documents(request, waiting)
+        await self._await_documents(request, waiting, log)
         return ids
 
     async def _upload(self, order: StartOrder, request: RequestModel, document: Document) -> tuple[str, bool]:
@@ -113,7 +113,7 @@ class Starter:
         reply = await self._client.call(operations.DOCUMENTS_CREATE, requestId=request.id, file=file)
         return str(reply.read(DocumentMetaDataModel).id), reply.status == 201
 
-    async def _await_documents(self, request: RequestModel, document_ids: list[str]) -> None:
+    async def _await_documents(self, request: RequestModel, document_ids: list[str], log: StartLog) -> None:
         """Raises NotReady when the pauses, one series for all documents, are used up."""
         pauses = iter(_DOCUMENT_PAUSES)
         for document_id in document_ids:
@@ -123,17 +123,20 @@ class Starter:
                 if seconds is None:
                     raise NotReady(f"{NAME} is still processing a document.", provider_status_code=202)
                 await self._pause(seconds)
+                await log.alive()
 
     async def _ensure_actors(
-        self, signing: Signing, request: RequestModel, document: Document, document_id: str
+        self, signing: Signing, log: StartLog, request: RequestModel, document: Document, document_id: str
     ) -> None:
-        """No checkpoint: the actors that exist are seen in the request itself, which a resumed start reads first."""
+        """No checkpoint: the actors that exist are seen in the request itself, which a resumed start reads first. Hence
+        nobody may add any whose lease is gone: whoever took it over has read already."""
         wanted = mapping.to_wire_actors(signing, document)
         existing = [actor for actor in request.actors or () if str(actor.documentId) == document_id]
         ids = {"requestId": request.id, "documentId": document_id}
         for surplus in mapping.surplus_actors(wanted, existing):
             await self._client.call(operations.ACTORS_DELETE, ids, actorId=surplus)
         for actor in mapping.missing_actors(wanted, existing):
+            await log.alive()
             await self._client.call(operations.ACTORS_CREATE, ids, body=actor)
 
     async def _send(self, request_id: str) -> Started:

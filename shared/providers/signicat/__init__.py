@@ -33,6 +33,7 @@ CAPABILITIES = Capabilities(
     phone_required=False,
     strong_identity=True,
     signed_callbacks=False,
+    reads_callback_body=False,
     title_length=(1, 255),
     options=frozenset(
         {

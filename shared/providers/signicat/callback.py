@@ -89,7 +89,8 @@ def events(callback: VerifiedCallback) -> list[StatusNotice]:
     """What a callback claims: only that there is something to look at. The status is the trigger that our own word
     names, for the record."""
     claim = _read_claim(callback.raw.query)
-    return [StatusNotice(claim.order_id, (claim.notice or "").rpartition(".")[2])]
+    trigger = (claim.notice or "").rpartition(".")[2]
+    return [StatusNotice(claim.order_id, trigger, claims_end=claim.notice == "order.COMPLETED")]
 
 
 def _read_claim(query: Mapping[str, str]) -> _Claim:

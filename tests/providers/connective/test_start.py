@@ -134,6 +134,9 @@ class DyingLog(MemoryLog):
         if self.after:
             self._count()
 
+    async def alive(self) -> None:
+        return None
+
     async def inviting(self) -> None:
         await super().inviting()
         self._count()
@@ -231,11 +234,33 @@ async def test_the_list_is_read_to_its_end_and_no_further() -> None:
         other = {"Id": "1", "PackageStatus": "DRAFT", "ExternalPackageReference": None}
         pages = [{"ContinuationToken": token, "Items": [other]} for token in ("a", "b", "a")]
         server.answers(*[web.json_response(one) for one in pages])
-        assert (await provider.prove_start(order(SMALL), MemoryLog())).invited is False
+        assert (await provider.prove_start(order(SMALL), MemoryLog())).invited is None
         assert [one.raw_path.count("ContinuationToken") for one in server.seen] == [0, 1, 1]
         tokens = iter(range(10_000))
         server.answers(lambda: web.json_response({"ContinuationToken": str(next(tokens)), "Items": [other]}))
         assert (await provider.prove_start(order(SMALL), MemoryLog())).invited is None
+
+
+@pytest.mark.parametrize(
+    ("page", "invited"),
+    [
+        ({"Total": 1}, False),
+        ({"Total": 2}, None),
+        ({}, None),
+        ({"Total": 1, "ContinuationToken": "more"}, None),
+    ],
+)
+async def test_absence_is_proof_only_in_a_list_that_is_whole(page: dict[str, object], invited: bool | None) -> None:
+    """People would be invited again on the strength of it."""
+    async with (
+        ScriptedServer.start() as server,
+        ConnectiveSandbox.start() as sandbox,
+        provider_at(sandbox, host=server.base_url) as provider,
+    ):
+        other = {"Id": "1", "PackageStatus": "DRAFT", "ExternalPackageReference": None}
+        empty = {"Items": [], "ContinuationToken": "more", "Total": page.get("Total")}
+        server.answers(web.json_response(page | {"Items": [other]}), web.json_response(empty))
+        assert (await provider.prove_start(order(SMALL), MemoryLog())).invited is invited
 
 
 async def test_a_search_that_is_refused_costs_only_an_empty_draft(

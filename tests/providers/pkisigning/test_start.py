@@ -113,6 +113,9 @@ class DyingLog(MemoryLog):
         if self.left and self.after:
             self._count()
 
+    async def alive(self) -> None:
+        return None
+
     async def inviting(self) -> None:
         await super().inviting()
         if self.left:

@@ -39,6 +39,9 @@ class DyingLog(MemoryLog):
         await super().checkpoint(**facts)
         self._die(self.after)
 
+    async def alive(self) -> None:
+        return None
+
     async def inviting(self) -> None:
         self._die(self.after is False)
         await super().inviting()
@@ -220,6 +223,9 @@ async def test_violations_are_passed_on(world: World) -> None:
     """The simulator wants to know every upload; what it objects to reaches the caller."""
 
     class Forgetful(MemoryLog):
+        async def alive(self) -> None:
+            return None
+
         async def inviting(self) -> None:
             world.sandbox.state.uploads.clear()
 
