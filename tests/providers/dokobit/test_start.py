@@ -111,24 +111,21 @@ class DyingLog(MemoryLog):
 
     def __init__(self, *, after: bool) -> None:
         super().__init__()
-        self.after, self.alive = after, False
+        self.after, self.has_died = after, False
 
     async def checkpoint(self, **facts: str) -> None:
         await self._write(super().checkpoint(**facts))
-
-    async def alive(self) -> None:
-        return None
 
     async def inviting(self) -> None:
         await self._write(super().inviting())
 
     async def _write(self, work: object) -> None:
-        if self.alive or self.after:
+        if self.has_died or self.after:
             await work  # type: ignore[misc]
         else:
             work.close()  # type: ignore[attr-defined]
-        if not self.alive:
-            self.alive = True
+        if not self.has_died:
+            self.has_died = True
             raise LeaseLost("killed")
 
 

@@ -14,7 +14,15 @@ from aiohttp import web
 from local.sandbox.faults import FaultKind
 from local.sandbox.pkisigning import Options, PkisigningSandbox
 from shared.domain.capabilities import Action
-from shared.domain.errors import NotReady, Permanent, ProviderNotFound, Rejected, Unavailable, UnsupportedFeature
+from shared.domain.errors import (
+    NotReady,
+    OutcomeUnknown,
+    Permanent,
+    ProviderNotFound,
+    Rejected,
+    Unavailable,
+    UnsupportedFeature,
+)
 from shared.domain.signing import Progress, Signing
 from shared.domain.states import EventKind
 from shared.ports import ParticipantProgress
@@ -284,3 +292,21 @@ async def test_nothing_personal_or_secret_is_logged(
     secrets = {"an-access-key", "callbackAuthenticationKey", "Ada", "Jansen", "example.org", "+316", "Lease 2030"}
     secrets |= {sandbox.client_secret, sandbox.refresh_token, *sandbox.identity.access_tokens}
     assert [one for one in secrets if one in everything] == []
+
+
+# ----------------------------------------------------------------------------------------------- operations
+
+
+async def test_a_raw_call_without_an_answer_is_not_offered_for_repetition(
+    sandbox: PkisigningSandbox, provider: PkisigningProvider
+) -> None:
+    """Callers' platforms repeat what looks temporary by themselves: here that would be a second request."""
+    sandbox.fault(FaultKind.LOST_ANSWER, "Requests_Create")
+    with pytest.raises(OutcomeUnknown):
+        async with provider.operate("Requests_Create", {"body": {"name": "By hand", "clearancelevel": 1}}):
+            pytest.fail("no answer came")
+    sandbox.fault(FaultKind.LOST_ANSWER, "Requests_Get")
+    (made,) = sandbox.state.requests
+    with pytest.raises(Unavailable):
+        async with provider.operate("Requests_Get", {"requestId": made}):
+            pytest.fail("no answer came")
