@@ -159,7 +159,7 @@ async def test_a_key_that_keeps_changing_hands_is_given_up_for_now() -> None:
     async def reclaim(kind: str, key: str, holder: str, signing_id: str, facts: object) -> dict[str, str]:
         return {"signing_id": holder}
 
-    world.signings.reclaim = reclaim  # type: ignore[method-assign, assignment]
+    world.signings.reclaim = reclaim  # type: ignore[method-assign]
     with pytest.raises(ConcurrentUpdate):
         await take_in(world, reference="lease-2026-17")
 
