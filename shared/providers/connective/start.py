@@ -69,20 +69,22 @@ class Starter:
         """The package that carries our signing id, and whether the search went through to the end.
 
         The list cannot be filtered by reference, so it is read from the day before the signing was created. It ends
-        with a page that has no token or no items, or that repeats a token (INFERRED, spec 2.2).
+        with a page that has no token or no items, or that repeats a token (INFERRED, spec 2.2). One without any item
+        proves nothing: it is also what a date that is read in another way than ours would leave.
         """
         since = order.signing.created_at - _SEARCH_SLACK
-        token, seen = "", set[str]()
+        token, seen, has_items = "", set[str](), False
         for _ in range(_MAX_PAGES):
             seen.add(token)
             parameters = {"ContinuationToken": token or None, "MaxQuantity": _PAGE, "createdAfterDate": since}
             page = (await self._client.call(operations.PACKAGE_LIST, parameters)).read(PackagePage)
+            has_items = has_items or bool(page.Items)
             for item in page.Items:
                 if item.ExternalPackageReference == order.signing.id:
                     return item, True
             token = page.ContinuationToken or ""
             if not token or not page.Items or token in seen:
-                return None, True
+                return None, has_items
         return None, False
 
     # ------------------------------------------------------------------------------------------------ instant
