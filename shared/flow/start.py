@@ -286,7 +286,10 @@ async def _act_on_proof(app: App, loaded: Loaded, proof: StartProof, inviting_at
     elif proof.invited is False:
         await _take_mark_back(app, loaded)
     elif now >= inviting_at + timedelta(seconds=app.policy.start_uncertain_after_seconds):
-        detail = "It is not known whether the provider invited the signers. Nothing is sent again without proof."
+        detail = (
+            "It is not known whether the provider invited the signers. Nothing is sent again without proof: "
+            "look there, and confirm or restart the start."
+        )
         await amend(
             app,
             loaded,
