@@ -91,6 +91,16 @@ async def delete_signing(req: func.HttpRequest) -> func.HttpResponse:
     return _respond(await manage.delete(await current(), req.route_params["signing_id"]))
 
 
+@app.route(route="signings/{signing_id}/start/confirm", methods=["POST"])
+async def confirm_start(req: func.HttpRequest) -> func.HttpResponse:
+    return _respond(await manage.confirm_start(await current(), req.route_params["signing_id"], req.get_body()))
+
+
+@app.route(route="signings/{signing_id}/start/restart", methods=["POST"])
+async def restart_start(req: func.HttpRequest) -> func.HttpResponse:
+    return _respond(await manage.restart_start(await current(), req.route_params["signing_id"], req.get_body()))
+
+
 @app.route(route="providers", methods=["GET"])
 async def get_providers(req: func.HttpRequest) -> func.HttpResponse:
     return _respond(await catalogue.providers())

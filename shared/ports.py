@@ -60,6 +60,13 @@ class SigningStore(Protocol):
         """Create-only lookup row. None when this call made it, else the facts of the one that was there first
         (with `signing_id` among them)."""
 
+    async def reclaim(
+        self, kind: str, key: str, holder: str, signing_id: str, facts: Mapping[str, str]
+    ) -> Mapping[str, str] | None:
+        """Gives a claimed key to another signing, if `holder` is still the signing that has it; its age begins anew.
+        None when this call did it, else the facts of the one that has it now. Raises ConcurrentUpdate when the row is
+        gone. Not for kinds that are looked up with `find`: other processes may remember the old holder."""
+
     async def find(self, kind: str, key: str) -> str | None:
         """The signing id behind a natural key, or None."""
 

@@ -33,7 +33,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ValidationError
 
 from shared.domain.errors import ConfigurationError
-from shared.domain.policy import FlowPolicy
+from shared.domain.policy import LEAST_IDEMPOTENCY_WINDOW, FlowPolicy
 from shared.notifier import NotifierConfig
 from shared.providers import PROVIDERS
 
@@ -212,7 +212,12 @@ def _policy(reader: _Reader) -> FlowPolicy:
             reader.problems.append(
                 f"Flow__{field.name} must be a number (or numbers with commas, where it has several)"
             )
-    return replace(default, **changes)
+    policy = replace(default, **changes)
+    if not policy.idempotency_window_seconds >= LEAST_IDEMPOTENCY_WINDOW:
+        reader.problems.append(
+            f"Flow__idempotency_window_seconds must be at least {LEAST_IDEMPOTENCY_WINDOW:.0f} (7 days)"
+        )
+    return policy
 
 
 def _number_like(value: object) -> Callable[[str], object]:

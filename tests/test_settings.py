@@ -63,6 +63,8 @@ def test_all_problems_are_reported_together() -> None:
         ({"Countersign__PublicURLs": "x"}, "Countersign__PublicURLs is not a setting"),
         ({"Notify__UnsafeAllowLoopback": "maybe"}, "true or false"),
         ({"Flow__start_inline_seconds": "soon"}, "must be a number"),
+        ({"Flow__IdempotencyWindowSeconds": "604799"}, "at least 604800"),
+        ({"Flow__IdempotencyWindowSeconds": "nan"}, "at least 604800"),
         ({"Flow__StartInlineSecs": "3"}, "is not a setting"),
         ({"Accounts__main__Provider": "docusign"}, "must be one of"),
         ({"Accounts__main__Colour": "red"}, "colour is not a setting of pkisigning"),

@@ -110,6 +110,8 @@ def problem(error: CountersignError, *, signing_id: str | None = None) -> Answer
         extra["errors"] = [{"field": item.field, "message": item.message} for item in error.fields]
     if isinstance(error, UnsupportedFeature):
         extra |= {"field": error.field, "supportedBy": list(error.supported_by)}
+    if isinstance(error, IdempotencyMismatch):
+        signing_id = error.signing_id
     if isinstance(error, Throttled):
         headers["retry-after"] = str(max(1, round(error.retry_after_seconds)))
     failure = Failure(code=error.code, detail=error.detail, next_step=error.next_step)

@@ -1,4 +1,4 @@
-"""HTTP for what can be done to a started signing. Bodies are small JSON objects; an empty body is an empty object."""
+"""HTTP for what can be done to a signing that exists. Bodies are small JSON objects; an empty body is an empty one."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
 from shared.api.answers import Answer, answered, known_form, signing_view
 from shared.api.start_request import Moment, ParticipantBody, Text, field_errors
 from shared.domain.errors import FieldError, InvalidRequest
 from shared.domain.signing import Signing
-from shared.flow import manage
+from shared.flow import manage, uncertain
 from shared.ports import App
 
 
@@ -30,6 +30,14 @@ class RemindBody(_Body):
 
 class ExtendBody(_Body):
     deadline: Moment
+
+
+class ConfirmBody(_Body):
+    providerSigningId: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\S+$")]
+
+
+class RestartBody(_Body):
+    nobodyWasInvited: StrictBool
 
 
 B = TypeVar("B", bound=BaseModel)
@@ -103,6 +111,28 @@ async def links(app: App, signing_id: str) -> Answer:
         return Answer(200, {"signingId": signing_id, "links": view}, {"cache-control": "no-store"})
 
     return await answered(work)
+
+
+async def confirm_start(app: App, signing_id: str, body: bytes) -> Answer:
+    """`POST /api/signings/{id}/start/confirm`: the operator has found the signing at the provider."""
+
+    async def work() -> Signing:
+        theirs = _read(ConfirmBody, body).providerSigningId
+        return await uncertain.confirm(app, known_form(signing_id), theirs)
+
+    return await _changed(work)
+
+
+async def restart_start(app: App, signing_id: str, body: bytes) -> Answer:
+    """`POST /api/signings/{id}/start/restart`: the operator knows that nobody was invited, and has to say so."""
+
+    async def work() -> Signing:
+        if not _read(RestartBody, body).nobodyWasInvited:
+            unsaid = FieldError("nobodyWasInvited", "must be true: look at the provider first")
+            raise InvalidRequest("Nothing is sent again without proof.", fields=[unsaid])
+        return await uncertain.restart(app, known_form(signing_id))
+
+    return await _changed(work)
 
 
 async def _changed(work: Callable[[], Awaitable[Signing]]) -> Answer:

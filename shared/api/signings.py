@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from shared.api.answers import Answer, answered, failed_start, history_view, known_form, signing_view
+from shared.api.idempotency import platform_action
 from shared.api.start_request import blobs_of, parse_start_request, to_command
 from shared.domain.commands import StartSigning
 from shared.domain.errors import FieldError, InvalidRequest, NotFound, TooLarge
@@ -13,21 +15,35 @@ from shared.flow import intake
 from shared.flow import start as start_flow
 from shared.ports import App
 
+# Says that this answer belongs to an earlier request.
+REPLAYED = "idempotency-replayed"
+
 
 async def start(app: App, body: bytes, headers: Mapping[str, str]) -> Answer:
-    """`POST /api/signings`. 201 with the signing, or the provider's refusal as a problem that names the signing."""
+    """`POST /api/signings`. 201 with the signing, or the provider's refusal as a problem that names the signing.
+
+    A repeat gets the answer of the first request, on the signing as it is now, and a header that says so.
+    """
 
     async def work() -> Answer:
         parsed = parse_start_request(body, app.now())
         app.provider(parsed.account.lower())  # an unknown account is no reason to read anything
-        command = to_command(parsed, headers.get("idempotency-key"), await _read_blobs(app, blobs_of(parsed)))
-        signing = await _started(app, command, wait="respond-async" not in headers.get("prefer", "").lower())
-        if signing.state is State.FAILED and signing.failure is not None:
-            return failed_start(signing, signing.failure)
-        # No 202 and no Location to poll: Logic Apps would wait for the end of the signing (power guide 0.2).
-        return Answer(201, signing_view(signing))
+        blobs = await _read_blobs(app, blobs_of(parsed))
+        command = to_command(parsed, headers.get("idempotency-key"), blobs, platform_action(headers))
+        wait = "respond-async" not in headers.get("prefer", "").lower()
+        signing, is_new = await _started(app, command, wait=wait)
+        answer = _outcome(signing)
+        return answer if is_new else replace(answer, headers={**answer.headers, REPLAYED: "true"})
 
     return await answered(work)
+
+
+def _outcome(signing: Signing) -> Answer:
+    """What became of the start; the same for each repeat, whatever has become of the signing since."""
+    if signing.state is State.FAILED and signing.failure is not None and signing.start.invited_at is None:
+        return failed_start(signing, signing.failure)
+    # No 202 and no Location to poll: Logic Apps would wait for the end of the signing (power guide 0.2).
+    return Answer(201, signing_view(signing))
 
 
 async def _read_blobs(app: App, addresses: Mapping[int, str]) -> dict[str, bytes]:
@@ -48,13 +64,14 @@ async def _read_blobs(app: App, addresses: Mapping[int, str]) -> dict[str, bytes
     return contents
 
 
-async def _started(app: App, command: StartSigning, *, wait: bool) -> Signing:
+async def _started(app: App, command: StartSigning, *, wait: bool) -> tuple[Signing, bool]:
+    """The signing, and whether this very request has made it."""
     owner = app.random_bytes(8).hex() if wait else None
     taken = await intake.run(app, command, lease_owner=owner)
     if owner is None or not taken.is_new:
-        return taken.loaded.signing
+        return taken.loaded.signing, taken.is_new
     contents = {number: document.content for number, document in enumerate(command.documents, start=1)}
-    return (await start_flow.inline(app, taken.loaded, owner, contents)).signing
+    return (await start_flow.inline(app, taken.loaded, owner, contents)).signing, True
 
 
 async def get(app: App, signing_id: str) -> Answer:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from shared.api.idempotency import key_from
 from shared.domain.blob_address import is_plain
 from shared.domain.commands import NewDocument, StartSigning
 from shared.domain.errors import FieldError, InvalidRequest
@@ -167,8 +168,13 @@ def blobs_of(parsed: StartBody) -> dict[int, str]:
     return {index: one.blob for index, one in enumerate(parsed.documents) if one.blob is not None}
 
 
-def to_command(parsed: StartBody, idempotency_header: str | None, blobs: Mapping[str, bytes]) -> StartSigning:
-    """The command, with the content of each of `blobs_of` at hand."""
+def to_command(
+    parsed: StartBody,
+    idempotency_header: str | None,
+    blobs: Mapping[str, bytes],
+    platform_action: str | None = None,
+) -> StartSigning:
+    """The command, with the content of each of `blobs_of` at hand. Raises InvalidRequest for two different keys."""
     return StartSigning(
         account=parsed.account.lower(),
         title=parsed.title,
@@ -183,7 +189,8 @@ def to_command(parsed: StartBody, idempotency_header: str | None, blobs: Mapping
         notify=Notify(url=parsed.notify.url) if parsed.notify else None,
         format=parsed.format,
         qualified_only=parsed.qualifiedOnly,
-        idempotency_key=parsed.idempotencyKey or idempotency_header or None,
+        idempotency_key=key_from(idempotency_header, parsed.idempotencyKey),
+        platform_action=platform_action,
     )
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from pydantic import Field
@@ -20,7 +21,7 @@ class NewDocument(Model):
     media_type: str
     content: bytes = Field(repr=False)
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         return hashlib.sha256(self.content).hexdigest()
 
@@ -42,9 +43,11 @@ class StartSigning(Model):
     format: ResultFormat | None = None
     qualified_only: bool = False
     idempotency_key: str | None = None
+    # Which action of which workflow run sends this, when the caller is such a platform: the same for its repeats.
+    platform_action: str | None = None
 
     def fingerprint(self) -> str:
         """SHA-256 over everything that makes two orders the same order; documents count by their hash."""
-        content = self.model_dump(mode="json", exclude={"documents", "idempotency_key"})
+        content = self.model_dump(mode="json", exclude={"documents", "idempotency_key", "platform_action"})
         content["documents"] = [[d.name, d.media_type, d.sha256] for d in self.documents]
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

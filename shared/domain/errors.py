@@ -100,8 +100,14 @@ class WrongState(CountersignError):
 
 
 class IdempotencyMismatch(CountersignError):
+    """`signing_id` is that of the signing which was started with this key."""
+
     code = "idempotency_mismatch"
     next_step = "Use a new idempotency key for a new signing, or repeat the first request unchanged."
+
+    def __init__(self, detail: str, *, signing_id: str, next_step: str | None = None) -> None:
+        super().__init__(detail, next_step=next_step)
+        self.signing_id = signing_id
 
 
 class ConcurrentUpdate(CountersignError):

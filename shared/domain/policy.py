@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 MINUTE = 60.0
 HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+# Callers count on it: a window that is shorter is refused as a setting.
+LEAST_IDEMPOTENCY_WINDOW = 7 * DAY
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,9 @@ class FlowPolicy:
     reconcile_batch: int = 200
     # How long reconcile keeps looking at a signing that expired or failed softly.
     soft_end_watch_seconds: float = 14 * 24 * HOUR
+
+    # How long a repeat of a start finds the first one again; after this its key may be forgotten.
+    idempotency_window_seconds: float = 14 * DAY
 
     # A follow-up message that was not acted upon for so long is taken for lost.
     follow_up_grace_seconds: float = 10 * MINUTE

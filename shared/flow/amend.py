@@ -10,7 +10,7 @@ from shared import telemetry
 from shared.domain.errors import ConcurrentUpdate
 from shared.domain.history import EntryKind, HistoryEntry, record
 from shared.domain.signing import Announcement, Attention, AttentionCode, Signing
-from shared.domain.states import Answer, Decision, Event, decide
+from shared.domain.states import Answer, Decision, Event, Source, decide
 from shared.ports import App, Loaded
 
 Change = tuple[Signing, Sequence[HistoryEntry]]
@@ -112,6 +112,18 @@ def _conflict(signing: Signing, event: Event) -> Change | None:
         update={"attention": Attention(code=AttentionCode.CONFLICT, detail=detail, since=event.at)}
     )
     changed, entry = record(conflicted, EntryKind.CONFLICT, event.at, facts)
+    return changed, [entry]
+
+
+def doubled(signing: Signing, other_id: str, source: Source, at: datetime) -> Change | None:
+    """The signing with a conflict raised, because the provider has a second one for it; None when one is raised."""
+    if signing.attention and signing.attention.code is AttentionCode.CONFLICT:
+        return None
+    detail = "The provider has a second signing for this one: people may have been invited twice. Cancel one there."
+    telemetry.error("signing_doubled", signing_id=signing.id, account=signing.account, source=source)
+    facts = {"other_provider_signing_id": other_id, "source": source.value}
+    attention = Attention(code=AttentionCode.CONFLICT, detail=detail, since=at)
+    changed, entry = record(signing.model_copy(update={"attention": attention}), EntryKind.CONFLICT, at, facts)
     return changed, [entry]
 
 

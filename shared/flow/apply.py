@@ -13,7 +13,7 @@ from shared.domain.history import EntryKind, record
 from shared.domain.messages import ProviderEvent, Queue
 from shared.domain.signing import AttentionCode, Failure, Participant, Progress, Signing, State
 from shared.domain.states import Event, EventKind, Source
-from shared.flow.amend import Change, amend, flagged, moved
+from shared.flow.amend import Change, amend, doubled, flagged, moved
 from shared.flow.follow_up import overdue, send_after, send_all, still_open
 from shared.flow.start_log import PROVIDER_SIGNING_ID, claim_provider_signing_id, lookup_key
 from shared.ports import App, Loaded, ParticipantProgress, ProviderStatus
@@ -31,14 +31,18 @@ async def run(app: App, message: ProviderEvent, *, redelivered: bool) -> None:
     if loaded is None:
         return
     signing = loaded.signing
+    if message.provider_signing_id is not None and _is_other(signing, message.provider_signing_id):
+        await _look_at_other(app, loaded, message, message.provider_signing_id)
+        return
     if _is_repeat(signing, message) or signing.state is State.STORED:
         telemetry.info("event_repeated", signing_id=signing.id, event_key=message.event_key)
         if redelivered:
             await send_all(app, still_open(signing))
         return
-    provider_signing_id = _where_to_look(signing, message)
+    # A signing that has no id yet (its start call has not returned) learns it from a callback on its own address.
+    provider_signing_id = signing.provider_signing_id or message.provider_signing_id
     if provider_signing_id is None:
-        telemetry.warning("event_for_other_signing", signing_id=signing.id, account=message.account)
+        telemetry.warning("event_without_provider_id", signing_id=signing.id, account=message.account)
         return
     try:
         provider = app.provider(signing.account)
@@ -81,15 +85,30 @@ def _is_repeat(signing: Signing, message: ProviderEvent) -> bool:
     return message.event_key is not None and message.event_key in signing.recent_event_keys
 
 
-def _where_to_look(signing: Signing, message: ProviderEvent) -> str | None:
-    """The provider's id to read back, or None when the message names another one than this signing has.
+def _is_other(signing: Signing, provider_signing_id: str) -> bool:
+    return signing.provider_signing_id not in (None, provider_signing_id)
 
-    A signing that has none yet (its start call has not returned) learns it from a callback on its own address.
-    """
-    if signing.provider_signing_id is None:
-        return message.provider_signing_id
-    is_other = message.provider_signing_id not in (None, signing.provider_signing_id)
-    return None if is_other else signing.provider_signing_id
+
+async def _look_at_other(app: App, loaded: Loaded, message: ProviderEvent, other_id: str) -> None:
+    """A callback on the signing's own address that names another id than it has: a draft which nobody sees, left behind
+    by a lost answer, or a second signing that people were invited to."""
+    signing = loaded.signing
+    try:
+        status = await app.provider(signing.account).status(other_id, message.access_key, signing=signing)
+    except Retryable as error:
+        await _ask_again(app, signing, message, error)
+    except Permanent as error:
+        telemetry.warning("event_for_other_signing", signing_id=signing.id, account=message.account, code=error.code)
+    else:
+        other = ReadBack(other_id, status)
+        await amend(app, loaded, lambda current: _doubled(app, current, message, other))
+
+
+def _doubled(app: App, signing: Signing, message: ProviderEvent, other: ReadBack) -> Change | None:
+    if other.status.kind is None:
+        telemetry.info("event_for_draft", signing_id=signing.id, provider_status=other.status.provider_status)
+        return None
+    return doubled(signing, other.provider_signing_id, message.source, app.now())
 
 
 async def _settle(app: App, loaded: Loaded, message: ProviderEvent, read_back: ReadBack) -> None:
@@ -133,6 +152,9 @@ async def _expect_soon(app: App, signing: Signing) -> None:
 
 
 def _change(app: App, signing: Signing, message: ProviderEvent, read_back: ReadBack) -> Change | None:
+    if _is_other(signing, read_back.provider_signing_id):
+        # The start call has returned meanwhile, and with another id.
+        return _doubled(app, signing, message, read_back)
     updates: dict[str, object] = {}
     if signing.provider_signing_id is None:
         updates["provider_signing_id"] = read_back.provider_signing_id

@@ -18,15 +18,14 @@ from shared.domain.commands import NewDocument, StartSigning
 from shared.domain.errors import (
     AlreadyExists,
     FieldError,
-    IdempotencyMismatch,
     InvalidRequest,
-    NotFound,
     UnsupportedFeature,
 )
 from shared.domain.history import EntryKind, record
 from shared.domain.ids import signing_id as new_signing_id
 from shared.domain.messages import Queue, RunStart
 from shared.domain.signing import Document, Signing, StartProgress
+from shared.flow.claim import claim
 from shared.ports import App, Loaded
 
 
@@ -41,19 +40,15 @@ class Intake:
 async def run(app: App, command: StartSigning, *, lease_owner: str | None) -> Intake:
     """Takes an order in. With `lease_owner` the start is leased to that worker at once, else it is queued.
 
-    Raises InvalidRequest, UnsupportedFeature, IdempotencyMismatch; nothing is written before those checks pass.
+    Raises InvalidRequest, UnsupportedFeature, IdempotencyMismatch; nothing is written before those checks pass. Raises
+    ConcurrentUpdate when the key of the order keeps changing hands.
     """
     _check(app, command)
     now = app.now()
-    signing = _signing(app, command, new_signing_id(now, app.random_bytes(10)), now, lease_owner)
-    if command.idempotency_key is not None:
-        earlier = await _claim(app, command, command.idempotency_key, signing.id)
-        if earlier is not None:
-            found = await _existing(app, earlier)
-            if found is not None:
-                return Intake(found, is_new=False)
-            signing = _signing(app, command, earlier, now, lease_owner)
-    return await _write(app, command, signing)
+    claimed = await claim(app, command, new_signing_id(now, app.random_bytes(10)))
+    if claimed.earlier is not None:
+        return Intake(claimed.earlier, is_new=False)
+    return await _write(app, command, _signing(app, command, claimed.signing_id, now, lease_owner))
 
 
 def _check(app: App, command: StartSigning) -> None:
@@ -119,27 +114,6 @@ def _document(new_id: str, number: int, file: NewDocument) -> Document:
         sha256=file.sha256,
         blob=f"staging/{new_id}/{number}",
     )
-
-
-async def _claim(app: App, command: StartSigning, key: str, new_id: str) -> str | None:
-    """None when the key is ours, else the signing id of the request that had it first."""
-    fingerprint = command.fingerprint()
-    earlier = await app.signings.claim(
-        "idempotency-key", f"{command.account}\n{key}", new_id, {"fingerprint": fingerprint}
-    )
-    if earlier is None:
-        return None
-    if earlier.get("fingerprint") != fingerprint:
-        raise IdempotencyMismatch("This idempotency key was used before, with another request body.")
-    telemetry.info("start_repeated", account=command.account, signing_id=earlier["signing_id"])
-    return earlier["signing_id"]
-
-
-async def _existing(app: App, signing_id: str) -> Loaded | None:
-    try:
-        return await app.signings.load(signing_id)
-    except NotFound:
-        return None
 
 
 async def _write(app: App, command: StartSigning, signing: Signing) -> Intake:

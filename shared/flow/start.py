@@ -33,7 +33,7 @@ from shared.domain.messages import Queue, RunStart
 from shared.domain.signing import AttentionCode, Document, Failure, Signing, StartProgress, State
 from shared.domain.states import Event, EventKind, Source
 from shared.flow import subscribe
-from shared.flow.amend import MAX_TRIES, Change, amend, flagged, moved
+from shared.flow.amend import MAX_TRIES, Change, amend, doubled, flagged, moved
 from shared.flow.follow_up import overdue, send_after, send_all
 from shared.flow.start_log import LeasedStartLog, claim_provider_signing_id
 from shared.ports import App, Loaded, Started, StartOrder, StartProof
@@ -136,7 +136,7 @@ async def _attempt(app: App, loaded: Loaded, owner: str, contents: Mapping[int, 
         return await _postpone(app, log.loaded, owner, error)
     except Permanent as error:
         return await _fail(app, log.loaded, owner, error)
-    return await _accepted(app, log.loaded, started)
+    return await record_started(app, log.loaded, started)
 
 
 async def _left_to_others(app: App, signing_id: str) -> Loaded:
@@ -156,11 +156,13 @@ def _order(app: App, signing: Signing, contents: Mapping[int, bytes]) -> StartOr
     return StartOrder(signing=signing, callback_url=url, read_document=read)
 
 
-async def _accepted(app: App, loaded: Loaded, started: Started) -> Loaded:
+async def record_started(app: App, loaded: Loaded, started: Started, source: Source = Source.START) -> Loaded:
+    """The provider has the signing: records it and sends what follows. Raises ConcurrentUpdate when the provider's id
+    belongs to another signing."""
     if loaded.signing.provider_signing_id != started.provider_signing_id:
         await claim_provider_signing_id(app, loaded.signing, started.provider_signing_id)
     now = app.now()
-    event = Event(EventKind.ACCEPTED, now, Source.START, provider_status=started.provider_status)
+    event = Event(EventKind.ACCEPTED, now, source, provider_status=started.provider_status)
 
     def accept(signing: Signing) -> Change | None:
         brought = {"facts": {**signing.start.facts, **started.facts}}
@@ -170,6 +172,9 @@ async def _accepted(app: App, loaded: Loaded, started: Started) -> Loaded:
         updates: dict[str, object] = {"start": progress}
         if signing.provider_signing_id is None:
             updates["provider_signing_id"] = started.provider_signing_id
+        elif signing.provider_signing_id != started.provider_signing_id:
+            # A callback has told of another one: that of an earlier attempt which nobody was sure of.
+            return doubled(signing, started.provider_signing_id, source, now)
         return moved(signing, event, updates)
 
     accepted = await amend(app, loaded, accept)
@@ -285,23 +290,32 @@ async def _look_for_proof(app: App, loaded: Loaded) -> None:
     if now < proof_at:
         await _again(app, signing, (proof_at - now).total_seconds())
         return
-    log = LeasedStartLog(app, loaded, owner="")
     try:
-        proof = await app.provider(signing.account).prove_start(_order(app, signing, {}), log)
+        proof = await look_at_provider(app, loaded)
     except CountersignError as error:
         telemetry.warning("start_proof_unavailable", signing_id=signing.id, code=error.code)
         proof = StartProof(invited=None)
     await _act_on_proof(app, loaded, proof, inviting_at)
 
 
+async def look_at_provider(app: App, loaded: Loaded) -> StartProof:
+    """What the provider shows of an uncertain invitation. Raises ProviderError."""
+    signing = loaded.signing
+    log = LeasedStartLog(app, loaded, owner="")
+    return await app.provider(signing.account).prove_start(_order(app, signing, {}), log)
+
+
 async def _act_on_proof(app: App, loaded: Loaded, proof: StartProof, inviting_at: datetime) -> None:
     signing, now = loaded.signing, app.now()
     if proof.invited is True and proof.started is not None:
-        await _accepted(app, loaded, proof.started)
+        await record_started(app, loaded, proof.started)
     elif proof.invited is False:
         await _take_mark_back(app, loaded)
     elif now >= inviting_at + timedelta(seconds=app.policy.start_uncertain_after_seconds):
-        detail = "It is not known whether the provider invited the signers. Nothing is sent again without proof."
+        detail = (
+            "It is not known whether the provider invited the signers. Nothing is sent again without proof: "
+            "look there, and confirm or restart the start."
+        )
         await amend(
             app,
             loaded,

@@ -1,4 +1,5 @@
-"""Table `lookups`: natural keys to signing ids. A row is made once and never changed, so that exactly one wins."""
+"""Table `lookups`: natural keys to signing ids. A row is made once, so that exactly one wins; it changes hands only
+where a key may be claimed again, and then conditionally."""
 
 from __future__ import annotations
 
@@ -8,11 +9,23 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
+from azure.data.tables import UpdateMode
 
 from shared.domain.errors import ConcurrentUpdate
 from shared.storage.clients import LOOKUPS, StorageClients
-from shared.storage.tables import digest, is_conflict, is_missing, joined, pieces, safe_key, time_text
+from shared.storage.tables import (
+    digest,
+    etag_of,
+    is_conflict,
+    is_missing,
+    is_stale,
+    joined,
+    pieces,
+    safe_key,
+    time_text,
+)
 
 _REMEMBERED = 10_000
 
@@ -25,14 +38,7 @@ class Lookups:
     async def claim(self, kind: str, key: str, signing_id: str, facts: Mapping[str, str]) -> Mapping[str, str] | None:
         """None for the one call that made the row, the first claimant's facts for every other."""
         attempt = secrets.token_hex(8)
-        row = {
-            **_keys(kind, key),
-            **pieces(json.dumps({**facts, "signing_id": signing_id})),
-            "signing_id": signing_id,
-            # Nothing decides by this time: it is for clearing out old rows.
-            "created_at": time_text(datetime.now(UTC)),
-            "attempt": attempt,
-        }
+        row = _row(kind, key, signing_id, facts, attempt)
         try:
             await self._table.create_entity(row)
         except HttpResponseError as error:
@@ -42,8 +48,30 @@ class Lookups:
         self._remember(kind, key, signing_id)
         return None
 
+    async def reclaim(
+        self, kind: str, key: str, holder: str, signing_id: str, facts: Mapping[str, str]
+    ) -> Mapping[str, str] | None:
+        """None when the row was given from `holder` to `signing_id`, else the facts of the one that has it now."""
+        attempt = secrets.token_hex(8)
+        present = await self._read(kind, key)
+        if present is None or present["signing_id"] != holder:
+            return await self._first(kind, key, attempt)
+        try:
+            await self._table.update_entity(
+                _row(kind, key, signing_id, facts, attempt),
+                mode=UpdateMode.REPLACE,
+                etag=etag_of(present),
+                match_condition=MatchConditions.IfNotModified,
+            )
+        except HttpResponseError as error:
+            if not (is_stale(error) or is_missing(error)):
+                raise
+            return await self._first(kind, key, attempt)
+        self._remember(kind, key, signing_id)
+        return None
+
     async def find(self, kind: str, key: str) -> str | None:
-        """A row never changes, so one that was seen is not read again by this process."""
+        """A row of a kind that is looked up never changes, so one that was seen is not read again by this process."""
         known = self._known.get((kind, key))
         if known is not None:
             return known
@@ -76,6 +104,17 @@ class Lookups:
             if is_missing(error):
                 return None
             raise
+
+
+def _row(kind: str, key: str, signing_id: str, facts: Mapping[str, str], attempt: str) -> dict[str, str]:
+    return {
+        **_keys(kind, key),
+        **pieces(json.dumps({**facts, "signing_id": signing_id})),
+        "signing_id": signing_id,
+        # Nothing decides by this time: it is for clearing out old rows.
+        "created_at": time_text(datetime.now(UTC)),
+        "attempt": attempt,
+    }
 
 
 def _keys(kind: str, key: str) -> dict[str, str]:

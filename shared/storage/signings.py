@@ -121,6 +121,11 @@ class TableSigningStore:
     async def claim(self, kind: str, key: str, signing_id: str, facts: Mapping[str, str]) -> Mapping[str, str] | None:
         return await self._lookups.claim(kind, key, signing_id, facts)
 
+    async def reclaim(
+        self, kind: str, key: str, holder: str, signing_id: str, facts: Mapping[str, str]
+    ) -> Mapping[str, str] | None:
+        return await self._lookups.reclaim(kind, key, holder, signing_id, facts)
+
     async def find(self, kind: str, key: str) -> str | None:
         return await self._lookups.find(kind, key)
 

@@ -108,9 +108,20 @@ def test_all_problems_are_named_at_once() -> None:
     assert fields_of({"account": "pki"}).keys() == {"title", "documents", "participants"}
 
 
-def test_the_key_in_the_body_wins_over_the_header() -> None:
+def test_the_key_comes_from_the_header_or_the_body() -> None:
     assert read(body(), "from-header").idempotency_key == "from-header"
-    assert read(body(idempotencyKey="from-body"), "from-header").idempotency_key == "from-body"
+    assert read(body(idempotencyKey="from-body")).idempotency_key == "from-body"
+    assert read(body(idempotencyKey="the same"), "the same").idempotency_key == "the same"
+    assert read(body(), " ").idempotency_key is None
+
+
+def test_a_header_and_a_body_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        read(body(idempotencyKey="one"), "two")
+    assert [item.field for item in refusal.value.fields] == ["idempotencyKey"]
+    with pytest.raises(InvalidRequest) as refusal:
+        read(body(), "x" * 256)
+    assert [item.field for item in refusal.value.fields] == ["Idempotency-Key"]
 
 
 def test_a_fingerprint_tells_orders_apart_but_not_keys() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -88,7 +89,8 @@ class InProcess:
             {
                 "account": account,
                 "title": "Lease 2026-17",
-                "reference": "lease-2026-17",
+                # The same reference with the same document would be the same order.
+                "reference": f"lease-{secrets.token_hex(6)}",
                 "documents": [{"name": "lease.pdf", "content": base64.b64encode(content).decode()}],
                 "participants": [person | dict(self.player.participant)],
                 "notify": {"url": self.receiver.url},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -134,6 +134,21 @@ class ProviderContract:
         if proof.invited:
             assert proof.started is not None
             assert world.invitations(proof.started.provider_signing_id) == 1
+
+    async def test_an_id_that_a_callback_told_is_proof_and_nothing_is_sent_again(self, world: ProviderWorld) -> None:
+        order, start = await started(world)
+        told = replace(order, signing=known(order, start))
+        proof = await world.provider.prove_start(told, Log())
+        assert (proof.invited, proof.started and proof.started.provider_signing_id) == (True, start.provider_signing_id)
+        again = await world.provider.start(told, Log())
+        assert again.provider_signing_id == start.provider_signing_id
+        assert world.invitations(start.provider_signing_id) == 1
+
+    async def test_an_id_that_an_operator_names_can_be_read(self, world: ProviderWorld) -> None:
+        """The signing itself knows nothing of it yet."""
+        order, start = await started(world)
+        found = await world.provider.status(start.provider_signing_id, signing=order.signing)
+        assert (found.kind, found.known) == (EventKind.ACCEPTED, True)
 
     async def test_credits(self, world: ProviderWorld) -> None:
         if not world.exhaust_credits():

@@ -81,6 +81,18 @@ class MemorySigningStore:
             self._claims[kind, key] = {**facts, "signing_id": signing_id}
         return None if first is None else dict(first)
 
+    async def reclaim(
+        self, kind: str, key: str, holder: str, signing_id: str, facts: Mapping[str, str]
+    ) -> Mapping[str, str] | None:
+        await asyncio.sleep(0)
+        present = self._claims.get((kind, key))
+        if present is None:
+            raise ConcurrentUpdate("the lookup row was removed while it was being claimed")
+        if present["signing_id"] != holder:
+            return dict(present)
+        self._claims[kind, key] = {**facts, "signing_id": signing_id}
+        return None
+
     async def find(self, kind: str, key: str) -> str | None:
         await asyncio.sleep(0)
         facts = self._claims.get((kind, key))

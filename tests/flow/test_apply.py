@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from shared.domain.errors import ProviderNotFound, Rejected, Throttled, Unauthorised, Unavailable
+from shared.domain.errors import ProviderError, ProviderNotFound, Rejected, Throttled, Unauthorised, Unavailable
 from shared.domain.history import EntryKind, is_intact
 from shared.domain.messages import CarriedCallback, ProviderEvent, Queue
 from shared.domain.signing import AttentionCode, Progress, Signing, State
 from shared.domain.states import EventKind, Source
-from shared.flow import apply
-from shared.ports import ParticipantProgress, ProviderStatus
+from shared.flow import apply, start
+from shared.ports import ParticipantProgress, ProviderStatus, Started
 from tests.domain.make import NOW
-from tests.fakes.provider import DONE, PENDING
+from tests.fakes.provider import DONE, DRAFT, PENDING, MemoryProvider
 from tests.flow.world import World
 
 DECLINED = ProviderStatus("Refused", EventKind.DECLINED, reason="too expensive")
@@ -47,12 +49,62 @@ async def test_what_the_callback_claims_does_not_count() -> None:
     assert world.queue.sent == []
 
 
-async def test_a_callback_for_another_signing_of_the_provider_changes_nothing() -> None:
+@pytest.mark.parametrize("answer", [DRAFT, ProviderNotFound("no such signing"), Rejected("400")])
+async def test_a_callback_that_names_another_id_changes_nothing_when_nobody_sees_that_one(
+    answer: ProviderStatus | ProviderError,
+) -> None:
+    """A draft that a lost answer left behind, or nothing that can be read."""
     world = World()
     signing = await world.started()
+    world.provider.statuses = [answer]
     await deliver(world, world.event(signing, provider_signing_id="p-99"))
-    assert world.provider.status_reads == []
     assert await world.now(signing) == signing
+    assert world.queue.sent == []
+
+
+@pytest.mark.parametrize("state", [State.STARTED, State.STORED])
+async def test_a_callback_about_a_second_signing_at_the_provider_is_a_conflict(state: State) -> None:
+    world = World()
+    signing = await world.started()
+    loaded = await world.loaded(signing)
+    await world.signings.save(loaded, signing.model_copy(update={"state": state}), [])
+    world.provider.statuses = [PENDING]
+    for _ in range(2):
+        await deliver(world, world.event(signing, provider_signing_id="p-99"))
+    seen = await world.now(signing)
+    assert seen.attention is not None
+    assert seen.attention.code is AttentionCode.CONFLICT
+    assert (seen.state, seen.provider_signing_id) == (state, "p-1")
+    (entry,) = [one for one in await world.signings.history(signing.id) if one.kind is EntryKind.CONFLICT]
+    assert entry.facts == {"other_provider_signing_id": "p-99", "source": "callback"}
+
+
+async def test_a_second_signing_that_cannot_be_read_now_is_asked_about_again() -> None:
+    world = World()
+    signing = await world.started()
+    world.provider.statuses = [Throttled("slow down", retry_after_seconds=7)]
+    await deliver(world, world.event(signing, provider_signing_id="p-99"))
+    (sent,) = world.queue.take()
+    assert isinstance(sent.message, ProviderEvent)
+    assert (sent.message.provider_signing_id, sent.delay_seconds) == ("p-99", 7)
+
+
+async def test_the_start_call_returns_with_another_id_while_a_callback_is_read_back() -> None:
+    world = World()
+    signing = await world.taken_in()
+
+    class Racing(MemoryProvider):
+        async def status(self, *arguments: Any, **more: Any) -> ProviderStatus:
+            loaded = await world.loaded(signing)
+            await start.record_started(world.app, loaded, Started("p-2", "Pending"))
+            return PENDING
+
+    world.app = replace(world.app, providers={"memory": Racing()})
+    await deliver(world, world.event(signing, provider_signing_id="p-1"))
+    seen = await world.now(signing)
+    assert (seen.provider_signing_id, seen.state) == ("p-2", State.STARTED)
+    assert seen.attention is not None
+    assert seen.attention.code is AttentionCode.CONFLICT
 
 
 @pytest.mark.parametrize(

@@ -95,8 +95,9 @@ class World:
         return command.model_copy(update=changes)
 
     async def taken_in(self, **changes: Any) -> Signing:
-        """A signing in `requested` that nobody works on; the queues are empty."""
-        taken = await intake.run(self.app, self.command(**changes), lease_owner=None)
+        """A signing in `requested` that nobody works on; the queues are empty. Each call makes another one."""
+        key = {"idempotency_key": os.urandom(8).hex()}
+        taken = await intake.run(self.app, self.command(**key | changes), lease_owner=None)
         self.queue.take()
         return taken.loaded.signing
 

@@ -7,6 +7,7 @@ import base64
 import contextlib
 import hashlib
 import io
+import secrets
 import time
 import zipfile
 from dataclasses import dataclass
@@ -47,7 +48,8 @@ class Play:
         made: dict[str, Any] = {
             "account": account,
             "title": "Lease 2026-17",
-            "reference": "lease-2026-17",
+            # The same reference with the same document would be the same order.
+            "reference": f"lease-{secrets.token_hex(6)}",
             "documents": [{"name": "lease.pdf", "content": base64.b64encode(CONTRACT).decode()}],
             "participants": [person()],
             "notify": {"url": self.stack.receiver.url},

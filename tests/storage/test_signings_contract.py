@@ -214,3 +214,25 @@ async def test_only_what_is_due_is_read_oldest_bucket_first(stores: Stores) -> N
     [last] = await stores.signings.due(now + timedelta(seconds=1), 10)
     assert last.signing_id == soon
     await stores.signings.settle_due(last)
+
+
+async def test_a_claimed_key_changes_hands_if_its_holder_is_the_one_that_was_seen(stores: Stores) -> None:
+    key = new_id()
+    await stores.signings.claim("idempotency", key, "one", {"body": "abc"})
+    assert await stores.signings.reclaim("idempotency", key, "one", "two", {"body": "xyz"}) is None
+    present = {"body": "xyz", "signing_id": "two"}
+    assert await stores.signings.claim("idempotency", key, "three", {}) == present
+    assert await stores.signings.reclaim("idempotency", key, "one", "three", {}) == present
+    with pytest.raises(ConcurrentUpdate):
+        await stores.signings.reclaim("idempotency", new_id(), "one", "two", {})
+
+
+async def test_of_sixteen_who_take_a_key_over_one_succeeds(stores: Stores) -> None:
+    key = new_id()
+    await stores.signings.claim("idempotency", key, "first", {})
+    answers = await asyncio.gather(
+        *(stores.signings.reclaim("idempotency", key, "first", f"{n}", {}) for n in range(16))
+    )
+    assert answers.count(None) == 1
+    winner = answers.index(None)
+    assert [answer for answer in answers if answer is not None] == [{"signing_id": f"{winner}"}] * 15

@@ -95,6 +95,35 @@ async def test_claims_can_be_cleared_out_by_age(clients: StorageClients) -> None
     assert datetime.fromisoformat(str(row["created_at"])).tzinfo is not None
 
 
+async def test_a_claim_that_changes_hands_is_a_young_one_again(clients: StorageClients) -> None:
+    store, own = TableSigningStore(clients), new_id()
+    await store.claim("idempotency", own, f"{own}-1", {})
+    [before] = await _rows(clients, LOOKUPS, f"signing_id eq '{own}-1'")
+    assert await store.reclaim("idempotency", own, f"{own}-1", f"{own}-2", {}) is None
+    [after] = await _rows(clients, LOOKUPS, f"signing_id eq '{own}-2'")
+    assert (after["PartitionKey"], after["RowKey"]) == (before["PartitionKey"], before["RowKey"])
+    assert str(after["created_at"]) > str(before["created_at"])
+
+
+async def test_a_take_over_whose_answer_was_lost_is_recognised(
+    clients: StorageClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK repeats a PUT after a 500; here its second try finds what the first has written."""
+    own, table = new_id(), clients.table(LOOKUPS)
+    update = table.update_entity
+
+    async def twice(*arguments: Any, **more: Any) -> Any:
+        await update(*arguments, **more)
+        return await update(*arguments, **more)
+
+    monkeypatch.setattr(table, "update_entity", twice)
+    monkeypatch.setattr(clients, "table", lambda _: table)
+    store = TableSigningStore(clients)
+    await store.claim("idempotency", own, "one", {})
+    assert await store.reclaim("idempotency", own, "one", "two", {}) is None
+    assert await store.claim("idempotency", own, "three", {}) == {"signing_id": "two"}
+
+
 async def test_a_write_whose_answer_was_lost_is_recognised(clients: StorageClients) -> None:
     """The SDK repeats a POST after a 500. Here the repeat is made by sending each batch twice."""
     store = TableSigningStore(_Repeating(clients))

@@ -70,8 +70,8 @@ class Starter:
 
         The list cannot be filtered by reference, so it is read from the day before the signing was created. It ends
         with a page that has no token or no items, or that repeats a token (INFERRED, spec 2.2). How the date is read
-        and how the list ends is not published, so absence counts as proof only when the list ended by itself and as
-        many packages were seen as it says there are: it decides whether people are invited (again).
+        and how the list ends is not published, so absence counts as proof only when the list ended by itself, was not
+        empty, and as many packages were seen as it says there are: it decides whether people are invited (again).
         """
         since = order.signing.created_at - _SEARCH_SLACK
         token, seen, count = "", set[str](), 0
@@ -85,7 +85,7 @@ class Starter:
             count += len(page.Items)
             token = page.ContinuationToken or ""
             if not token or not page.Items or token in seen:
-                return None, not token and page.Total is not None and count >= page.Total
+                return None, not token and page.Total is not None and count >= max(page.Total, 1)
         return None, False
 
     # ------------------------------------------------------------------------------------------------ instant

@@ -401,12 +401,24 @@ async def test_an_uncertain_instant_start_is_proven_by_the_list(
 async def test_an_instant_start_that_never_arrived_is_repeated(
     sandbox: ConnectiveSandbox, provider: ConnectiveProvider
 ) -> None:
+    await provider.start(order(signing(id="0190163d-8694-739b-aea5-000000000000")), MemoryLog())
+    invited = sandbox.invitations_total
     sandbox.fault(FaultKind.HANG_UP_BEFORE, "CreateInstantPackage")
     log = MemoryLog()
     with pytest.raises(Unavailable):
         await provider.start(order(INSTANT), log)
     started = await start_again(provider, log, INSTANT)
-    assert_invited_once(sandbox, started, documents=1, people=1)
+    assert sandbox.invitations_sent(started.provider_signing_id) == 1
+    assert sandbox.invitations_total == invited + 1
+
+
+async def test_a_list_that_shows_nothing_at_all_proves_nothing(
+    sandbox: ConnectiveSandbox, provider: ConnectiveProvider
+) -> None:
+    sandbox.fault(FaultKind.HANG_UP_BEFORE, "CreateInstantPackage")
+    with pytest.raises(Unavailable):
+        await provider.start(order(INSTANT), MemoryLog())
+    assert (await provider.prove_start(order(INSTANT), MemoryLog())).invited is None
 
 
 async def test_a_found_draft_is_no_invitation(sandbox: ConnectiveSandbox, provider: ConnectiveProvider) -> None:

@@ -1,0 +1,172 @@
+"""Repeats of a start: which one finds the first signing again, and which one is a new order."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from shared.domain.commands import NewDocument
+from shared.domain.errors import ConcurrentUpdate, IdempotencyMismatch, UnsupportedFeature
+from shared.domain.idempotency import KIND, key_of
+from shared.domain.messages import Queue
+from shared.domain.signing import Signing, State
+from shared.flow import intake
+from tests.fakes.provider import MemoryProvider
+from tests.flow.world import World
+
+SOURCES: dict[str, dict[str, Any]] = {
+    "caller": {"idempotency_key": "order-1"},
+    "platform": {"platform_action": "workflow\nrun\naction"},
+    "reference": {"reference": "lease-2026-17"},
+}
+each_source = pytest.mark.parametrize("source", SOURCES)
+derived_source = pytest.mark.parametrize("source", ["platform", "reference"])
+
+
+async def take_in(world: World, **changes: Any) -> tuple[Signing, bool]:
+    taken = await intake.run(world.app, world.command(**changes), lease_owner=None)
+    return taken.loaded.signing, taken.is_new
+
+
+async def end(world: World, signing: Signing, state: State) -> None:
+    loaded = await world.loaded(signing)
+    await world.signings.save(loaded, loaded.signing.model_copy(update={"state": state}), [])
+
+
+@each_source
+async def test_of_eight_equal_orders_at_once_one_makes_the_signing(source: str) -> None:
+    world = World()
+    results = await asyncio.gather(*(take_in(world, **SOURCES[source]) for _ in range(8)))
+    assert len({signing.id for signing, _ in results}) == 1
+    assert sum(is_new for _, is_new in results) == 1
+    assert len(world.queue.on(Queue.STARTS)) == 1
+
+
+async def test_an_order_without_any_key_is_always_new() -> None:
+    world = World()
+    first, _ = await take_in(world, reference=None)
+    second, is_new = await take_in(world, reference=None)
+    assert is_new
+    assert second.id != first.id
+
+
+async def test_the_more_deliberate_key_counts() -> None:
+    world = World()
+    everything = SOURCES["caller"] | SOURCES["platform"] | SOURCES["reference"]
+    first, _ = await take_in(world, **everything)
+    assert (await take_in(world, **everything))[0].id == first.id
+    assert (await take_in(world, **SOURCES["platform"] | SOURCES["reference"]))[1]
+    assert (await take_in(world, **SOURCES["reference"]))[1]
+
+
+async def test_a_callers_key_is_never_taken_for_a_derived_one() -> None:
+    world = World()
+    command = world.command(reference="lease-2026-17")
+    derived = key_of(command, command.fingerprint())
+    assert derived is not None
+    await take_in(world, reference="lease-2026-17")
+    for disguise in (derived.text, derived.text.lstrip("\n")):
+        assert (await take_in(world, idempotency_key=disguise))[1]
+
+
+@pytest.mark.parametrize("key", ["caller", "reference"])
+async def test_another_body_is_refused_and_the_first_signing_named(key: str) -> None:
+    world = World()
+    first, _ = await take_in(world, **SOURCES[key])
+    with pytest.raises(IdempotencyMismatch) as refusal:
+        await take_in(world, **SOURCES[key], title="Other")
+    assert refusal.value.signing_id == first.id
+    assert ("Idempotency-Key of its own" in refusal.value.next_step) is (key == "reference")
+
+
+async def test_equal_headers_never_merge_two_different_orders() -> None:
+    """Should a platform send the same ids for two turns of a loop."""
+    world = World()
+    first, _ = await take_in(world, **SOURCES["platform"], title="For Ada")
+    second, is_new = await take_in(world, **SOURCES["platform"], title="For Ben")
+    assert is_new
+    assert second.id != first.id
+
+
+async def test_the_same_reference_with_another_document_is_another_order() -> None:
+    world = World()
+    await take_in(world, reference="lease-2026-17")
+    other = NewDocument(name="lease.pdf", media_type="application/pdf", content=b"%PDF-1.7 annex")
+    assert (await take_in(world, reference="lease-2026-17", documents=(other,)))[1]
+
+
+async def test_accounts_do_not_share_keys() -> None:
+    for changes in SOURCES.values():
+        keys = {
+            found.text
+            for account in ("one", "two")
+            if (found := key_of(World().command(account=account, **changes), "same")) is not None
+        }
+        assert len(keys) == 2
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.DECLINED, State.CANCELLED, State.EXPIRED])
+@pytest.mark.parametrize("title", ["Lease", "Lease, corrected"])
+async def test_the_same_reference_after_an_end_without_documents_is_a_new_try(state: State, title: str) -> None:
+    world = World()
+    first, _ = await take_in(world, reference="lease-2026-17")
+    await end(world, first, state)
+    results = await asyncio.gather(*(take_in(world, reference="lease-2026-17", title=title) for _ in range(8)))
+    assert {signing.id for signing, _ in results} != {first.id}
+    assert len({signing.id for signing, _ in results}) == 1
+    assert sum(is_new for _, is_new in results) == 1
+    assert len(world.queue.on(Queue.STARTS)) == 2
+
+
+@pytest.mark.parametrize("state", [State.STARTED, State.COMPLETED, State.STORED])
+async def test_a_reference_whose_signing_goes_on_or_has_its_documents_is_repeated(state: State) -> None:
+    world = World()
+    first, _ = await take_in(world, reference="lease-2026-17")
+    await end(world, first, state)
+    assert await take_in(world, reference="lease-2026-17") == (await world.now(first), False)
+    with pytest.raises(IdempotencyMismatch):
+        await take_in(world, reference="lease-2026-17", title="Other")
+
+
+@pytest.mark.parametrize("source", ["caller", "platform"])
+@pytest.mark.parametrize("state", [State.FAILED, State.DECLINED, State.STORED])
+async def test_other_keys_mean_the_first_signing_whatever_became_of_it(source: str, state: State) -> None:
+    world = World()
+    first, _ = await take_in(world, **SOURCES[source])
+    await end(world, first, state)
+    again, is_new = await take_in(world, **SOURCES[source])
+    assert (again.id, again.state, is_new) == (first.id, state, False)
+
+
+@derived_source
+async def test_a_request_that_died_before_its_row_was_written_is_carried_on_by_the_repeat(source: str) -> None:
+    world = World()
+    command = world.command(**SOURCES[source])
+    key = key_of(command, command.fingerprint())
+    assert key is not None
+    await world.signings.claim(KIND, key.text, "claimed-id", {"fingerprint": command.fingerprint()})
+    signing, is_new = await take_in(world, **SOURCES[source])
+    assert (signing.id, is_new) == ("claimed-id", True)
+
+
+async def test_a_key_that_keeps_changing_hands_is_given_up_for_now() -> None:
+    world = World()
+    first, _ = await take_in(world, reference="lease-2026-17")
+    await end(world, first, State.FAILED)
+
+    async def reclaim(kind: str, key: str, holder: str, signing_id: str, facts: object) -> dict[str, str]:
+        return {"signing_id": holder}
+
+    world.signings.reclaim = reclaim  # type: ignore[method-assign]
+    with pytest.raises(ConcurrentUpdate):
+        await take_in(world, reference="lease-2026-17")
+
+
+async def test_a_refused_order_claims_no_key() -> None:
+    world = World(provider=MemoryProvider(refuse_unknown_title=True))
+    with pytest.raises(UnsupportedFeature):
+        await take_in(world, idempotency_key="order-1")
+    world.provider.refuse_unknown_title = False
+    assert (await take_in(world, idempotency_key="order-1", title="Corrected"))[1]
