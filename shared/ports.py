@@ -82,6 +82,9 @@ class DocumentStore(Protocol):
     async def read_staged(self, blob: str) -> bytes:
         """A staged document, or one that a caller put into `inbox/`. Raises NotFound."""
 
+    def inbox_address(self, address: str) -> str | None:
+        """`inbox/…` for a blob of our own inbox that was named so or by its full URL; None for anything else. Pure."""
+
     async def delete_staged(self, blobs: Sequence[str]) -> None:
         """Removes staged documents by address. Absence is fine."""
 

@@ -160,7 +160,7 @@ async def _file(app: App, file: object) -> OperationFile:
         raise InvalidRequest("The file does not fit.", fields=[FieldError("file", "an object with name and content")])
     name, blob, text = file["name"], file.get("blob"), file.get("content")
     if isinstance(blob, str):
-        if not blob.startswith(_READABLE):
+        if not blob.startswith(_READABLE) or {".", ".."}.intersection(blob.split("/")):
             raise NotFound("There is no such blob for operations.", next_step="Put the file into container inbox.")
         content = await app.documents.read_staged(blob)
     elif isinstance(text, str):

@@ -19,7 +19,7 @@ async def start(app: App, body: bytes, headers: Mapping[str, str]) -> Answer:
 
     async def work() -> Answer:
         parsed = parse_start_request(body, app.now())
-        command = to_command(parsed, headers.get("idempotency-key"), await _read_blobs(app, blobs_of(parsed)))
+        command = to_command(parsed, headers.get("idempotency-key"), await read_blobs(app, blobs_of(parsed)))
         signing = await _started(app, command, wait="respond-async" not in headers.get("prefer", "").lower())
         if signing.state is State.FAILED and signing.failure is not None:
             return failed_start(signing, signing.failure)
@@ -29,16 +29,23 @@ async def start(app: App, body: bytes, headers: Mapping[str, str]) -> Answer:
     return await answered(work)
 
 
-async def _read_blobs(app: App, addresses: Mapping[int, str]) -> dict[str, bytes]:
+async def read_blobs(app: App, addresses: Mapping[int, str]) -> dict[str, bytes]:
     """What the caller has put into container `inbox`. It stays there: its lifetime is the caller's business."""
     contents = {}
-    for index, address in addresses.items():
+    for index, written in addresses.items():
+        address = app.documents.inbox_address(written)
+        if address is None:
+            raise _no_document(index, "lies outside container inbox of this gateway")
         try:
-            contents[address] = await app.documents.read_staged(address)
+            contents[written] = await app.documents.read_staged(address)
         except NotFound:
-            field = FieldError(f"documents[{index}].blob", "there is no such blob")
-            raise InvalidRequest("A document is not in blob storage.", fields=[field]) from None
+            raise _no_document(index, "there is no such blob") from None
     return contents
+
+
+def _no_document(index: int, problem: str) -> InvalidRequest:
+    field = FieldError(f"documents[{index}].blob", problem)
+    return InvalidRequest("A document is not in blob storage.", fields=[field])
 
 
 async def _started(app: App, command: StartSigning, *, wait: bool) -> Signing:

@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
@@ -14,11 +14,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from shared.domain.commands import NewDocument, StartSigning
 from shared.domain.errors import FieldError, InvalidRequest
+from shared.domain.inbox import is_inbox_address
 from shared.domain.signing import Notify, Participant, Placement, ResultFormat, Role
 
 # The part of RFC 5321/5322 that mail systems agree on; the provider has the last word.
 _EMAIL = re.compile(r"[^@\s\"<>(),;:\\\[\]]+@[^@\s.\"<>(),;:\\\[\]]+(\.[^@\s.\"<>(),;:\\\[\]]+)+")
 _DATA_URI = re.compile(r"data:(?P<type>[\w.+-]+/[\w.+-]+)?(;[\w=.+-]+)*;base64,", re.ASCII)
+_URL = re.compile(r"https?://[^?#]{1,2000}")
 _MEDIA_TYPES = {
     "pdf": "application/pdf",
     "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
@@ -72,12 +74,23 @@ def _content(value: object) -> bytes:
     return content
 
 
+def _blob_address(text: str) -> str:
+    if not is_inbox_address(text) and not _URL.fullmatch(text):
+        raise ValueError("inbox/… or the URL of a blob in container inbox, without a query")
+    return text
+
+
 class DocumentBody(_Body):
-    """The file itself, or the address of a blob in container `inbox` that the caller has put there (claim check)."""
+    """The file itself, or the address of a blob in container `inbox` that the caller has put there (claim check).
+
+    `blob` is `inbox/…` or the blob's URL; which URLs are ours is known to storage only. `sha256` is what the caller
+    knows of the file, in hex.
+    """
 
     name: FileName
     content: Annotated[bytes | None, BeforeValidator(_content)] = Field(default=None, repr=False)
-    blob: Annotated[str, Field(pattern=r"^inbox/[^\\?#]{1,900}$")] | None = None
+    blob: Annotated[str, AfterValidator(_blob_address)] | None = None
+    sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")] | None = None
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -165,11 +178,13 @@ def blobs_of(parsed: StartBody) -> dict[int, str]:
 
 
 def to_command(parsed: StartBody, idempotency_header: str | None, blobs: Mapping[str, bytes]) -> StartSigning:
-    """The command, with the content of each of `blobs_of` at hand."""
+    """The command, with the content of each of `blobs_of` at hand. Raises InvalidRequest for another file than said."""
+    documents = tuple(document.to_domain(blobs) for document in parsed.documents)
+    _check_hashes(parsed, documents)
     return StartSigning(
         account=parsed.account.lower(),
         title=parsed.title,
-        documents=tuple(document.to_domain(blobs) for document in parsed.documents),
+        documents=documents,
         participants=tuple(person.to_domain(number) for number, person in enumerate(parsed.participants, start=1)),
         reference=parsed.reference,
         message=parsed.message,
@@ -182,6 +197,16 @@ def to_command(parsed: StartBody, idempotency_header: str | None, blobs: Mapping
         qualified_only=parsed.qualifiedOnly,
         idempotency_key=parsed.idempotencyKey or idempotency_header or None,
     )
+
+
+def _check_hashes(parsed: StartBody, documents: Sequence[NewDocument]) -> None:
+    problems = [
+        FieldError(f"documents[{index}].sha256", "is not the hash of this file")
+        for index, (said, found) in enumerate(zip(parsed.documents, documents, strict=True))
+        if said.sha256 is not None and said.sha256.lower() != found.sha256
+    ]
+    if problems:
+        raise InvalidRequest("A document is not the one that was meant.", fields=problems)
 
 
 def media_type_of(content: bytes) -> str:

@@ -21,9 +21,10 @@ from azure.storage.blob import BlobBlock, ContentSettings
 from azure.storage.blob.aio import BlobClient
 
 from shared.domain.errors import AlreadyExists, NotFound
+from shared.domain.inbox import inbox_address
 from shared.ports import Inspector, RandomAccess, WrittenBlob
 from shared.storage.blocks import BlockUpload, full_blocks
-from shared.storage.clients import CONTAINERS, STAGING, StorageClients
+from shared.storage.clients import CONTAINERS, INBOX, STAGING, StorageClients
 
 # The SDK hands a blob that it sends in one piece to aiohttp as raw bytes, which warns from here on.
 _ONE_PUT_BYTES = 1024 * 1024
@@ -54,6 +55,9 @@ class BlobDocumentStore:
             return await stream.readall()
         except ResourceNotFoundError as error:
             raise NotFound(f"There is no staged document {blob}.") from error
+
+    def inbox_address(self, address: str) -> str | None:
+        return inbox_address(address, self._clients.container(INBOX).url)
 
     async def delete_staged(self, blobs: Sequence[str]) -> None:
         for blob in blobs:
@@ -124,7 +128,8 @@ class BlobDocumentStore:
 
     def _blob(self, blob: str) -> BlobClient:
         container, _, path = blob.partition("/")
-        if container not in CONTAINERS or not path:
+        # Storage resolves dots before it looks: they would lead out of the container.
+        if container not in CONTAINERS or not path or {".", ".."}.intersection(path.split("/")):
             raise ValueError("a blob address is container/path")
         return self._clients.blob(container, path)
 

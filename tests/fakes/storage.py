@@ -14,9 +14,12 @@ from itertools import count
 
 from shared.domain.errors import AlreadyExists, ConcurrentUpdate, NotFound
 from shared.domain.history import HistoryEntry
+from shared.domain.inbox import inbox_address
 from shared.domain.messages import Message, Queue
 from shared.domain.signing import Announcement, Signing
 from shared.ports import DeadLetter, DueSigning, Inspector, Loaded, RandomAccess, TokenRow, WrittenBlob
+
+INBOX_URL = "https://memory.blob.example/inbox"
 
 
 @dataclass
@@ -143,6 +146,9 @@ class MemoryDocumentStore:
             raise NotFound(f"There is no staged document {blob}.")
         return found.content
 
+    def inbox_address(self, address: str) -> str | None:
+        return inbox_address(address, INBOX_URL)
+
     async def delete_staged(self, blobs: Sequence[str]) -> None:
         await asyncio.sleep(0)
         for blob in blobs:
@@ -184,7 +190,7 @@ class MemoryDocumentStore:
 
     def _put(self, blob: str, content: bytes, media_type: str, tags: Mapping[str, str]) -> WrittenBlob:
         container, _, path = blob.partition("/")
-        if container not in {"staging", "signed"} or not path:
+        if container not in {"inbox", "staging", "signed"} or not path or {".", ".."} & set(path.split("/")):
             raise ValueError("a blob address is container/path")
         digest = hashlib.sha256(content).hexdigest()
         now = datetime.now(UTC).replace(microsecond=0)
