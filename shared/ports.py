@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from shared.domain.capabilities import Capabilities
 from shared.domain.errors import FieldError, InvalidRequest
@@ -140,9 +140,16 @@ class MessageQueue(Protocol):
         """Returns once the queue has it. Messages do not expire."""
 
 
+class ReplyQueues(Protocol):
+    """Queues of other services, on which they want to hear what became of their orders."""
+
+    async def send(self, queue: str, text: str) -> None:
+        """Returns once the queue has it. Raises ReplyRefused for a queue that may not be written to, or is missing."""
+
+
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message nobody could act on. `body` is the original text (at most 64 KiB)."""
+    """A message nobody could act on. `body` is the original text (at most 64 KiB), or base64 of what was not text."""
 
     id: str
     at: datetime
@@ -151,6 +158,7 @@ class DeadLetter:
     detail: str
     body: str
     signing_id: str | None = None
+    encoding: Literal["text", "base64"] = "text"
 
 
 class DeadLetterStore(Protocol):
@@ -405,6 +413,7 @@ class App:
     signings: SigningStore
     documents: DocumentStore
     queue: MessageQueue
+    replies: ReplyQueues
     dead_letters: DeadLetterStore
     subscriptions: SubscriptionStore
     notifier: Notifier
