@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared.api import queue_intake
 from shared.domain.messages import Queue, RunStart
@@ -183,6 +186,33 @@ async def test_a_message_without_an_id_is_not_guessed_at() -> None:
     with pytest.raises(ValueError, match="id"):
         await arrive(world, order(), "")
     assert world.queue.sent == []
+
+
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.datetimes().map(str),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+_FIELDS = ["account", "title", "reference", "metadata", "options", "deadline", "notify", "replyTo", "correlationId"]
+
+
+@given(st.dictionaries(st.sampled_from(_FIELDS), _values, max_size=3), st.dictionaries(st.text(max_size=9), _values))
+def test_no_order_whatever_is_in_it_can_poison_the_queue(changes: dict[str, Any], person: dict[str, Any]) -> None:
+    async def check() -> None:
+        world = World()
+        people = [order()["participants"][0] | person]
+        await arrive(world, order(**changes, participants=people))
+        assert len(await signings(world)) + len([one for one in await letters(world) if not one.endswith("reply")]) == 1
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-23:00", "0001-01-01T00:00:00+23:00"])
+async def test_a_moment_beyond_the_calendar_is_named(moment: str) -> None:
+    world = World()
+    await arrive(world, order(deadline=moment))
+    (letter,) = (await letters(world)).values()
+    assert letter.detail.startswith("deadline: ")
 
 
 # ---------------------------------------------------------------------------------------------- documents
