@@ -40,6 +40,8 @@ _FOR_GOOD = (InvalidRequest, UnsupportedFeature, IdempotencyMismatch)
 # Below a queue message's 64 KiB, and counted as it travels: escaped for XML.
 _REPLY_BYTES = 60 * 1024
 _PLAIN_FIELD = re.compile(r"[A-Za-z0-9_]{1,40}(\[\d+\])*", re.ASCII)
+# Ids of messages end in more digits than an index has.
+_LETTER = re.compile(rf"{Queue.REQUESTS.value}-(?P<message>.+)-(?P<index>\d{{1,2}})(-reply)?")
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,29 @@ async def run(app: App, message_id: str, raw: bytes) -> None:
     if not message_id:
         raise ValueError("without its id a message cannot be recognised when it comes again")
     for index, found in enumerate(decode(raw)):
-        item = _Item(message_id, index, raw)
-        if isinstance(found, Unreadable):
-            await _set_aside(app, item, found.reason.value, "This cannot be read as an order.")
-        else:
-            await _take_in(app, item, found)
+        await _handle(app, _Item(message_id, index, raw), found)
+
+
+async def again(app: App, letter: DeadLetter) -> None:
+    """Runs the order of a dead letter once more, under the name that it had: what was taken in before is recognised.
+
+    To put the message back on the queue would give it another id, and orders without a key would be new ones. That of
+    a poisoned message is lost already: its letter names no order, and all of the message is run.
+    """
+    raw = base64.b64decode(letter.body) if letter.encoding == "base64" else letter.body.encode()
+    named = _LETTER.fullmatch(letter.id)
+    if named is None:
+        await run(app, letter.id.removeprefix(f"{Queue.REQUESTS.value}-"), raw)
+        return
+    index = int(named["index"])
+    await _handle(app, _Item(named["message"], index, raw), decode(raw)[index])
+
+
+async def _handle(app: App, item: _Item, found: Order | Unreadable) -> None:
+    if isinstance(found, Unreadable):
+        await _set_aside(app, item, found.reason.value, "This cannot be read as an order.")
+    else:
+        await _take_in(app, item, found)
 
 
 async def _take_in(app: App, item: _Item, order: Order) -> None:

@@ -7,10 +7,13 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.api.envelopes import MAX_ITEMS, Order, Reason, Unreadable, decode
+
+# Slow machines make slow examples, not wrong ones.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 ORDER = {"account": "pki", "title": "Huurovereenkomst — été"}
 
@@ -84,6 +87,7 @@ def messages(draw: st.DrawFn) -> tuple[dict[str, Any], bytes]:
     return order, content
 
 
+@unhurried
 @given(messages())
 def test_an_order_comes_out_of_every_combination_of_wrappings(made: tuple[dict[str, Any], bytes]) -> None:
     order, message = made
@@ -92,16 +96,19 @@ def test_an_order_comes_out_of_every_combination_of_wrappings(made: tuple[dict[s
     assert found.content == order
 
 
+@unhurried
 @given(st.binary())
 def test_any_bytes_are_read_or_have_a_reason(content: bytes) -> None:
     check_items(content)
 
 
+@unhurried
 @given(_plain)
 def test_any_json_is_read_or_has_a_reason(content: object) -> None:
     check_items(json.dumps(content).encode())
 
 
+@unhurried
 @given(messages(), st.data())
 def test_a_damaged_message_is_read_or_has_a_reason(made: tuple[dict[str, Any], bytes], data: st.DataObject) -> None:
     content = bytearray(made[1])

@@ -6,10 +6,11 @@ import asyncio
 import base64
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.api import queue_intake
@@ -181,6 +182,34 @@ async def test_an_unsupported_wish_and_another_body_under_the_same_key_are_set_a
     ]
 
 
+async def test_a_letter_is_run_again_under_its_own_name() -> None:
+    world = World()
+    await arrive(world, [order(replyTo="erp-1"), in_blob("inbox/late.pdf") | {"replyTo": REPLIES}])
+    await world.documents.stage("inbox/late.pdf", PDF, "application/pdf")
+    world.replies.allowed, world.replies.sent["erp-1"] = ("erp-*", REPLIES), []
+    first = await letters(world)
+    assert first.keys() == {"signing-requests-m-1-0-reply", "signing-requests-m-1-1"}
+    for _ in range(2):
+        for letter in first.values():
+            await queue_intake.again(world.app, letter)
+    late, replied = replies(world)[1], replies(world, "erp-1")[0]
+    assert [one.id for one in await signings(world)] == [replied["signing"]["id"], late["signing"]["id"]]
+
+
+async def test_the_letter_of_a_poisoned_message_is_run_as_a_whole() -> None:
+    world = World()
+    raw = json.dumps([order(idempotencyKey="a"), order(idempotencyKey="b")])
+    await arrive(world, raw.encode())
+    poison_id = "signing-requests-0b5a7c1e-3f0a-4b57-9a53-123456789012"
+    letter = DeadLetter(poison_id, world.app.now(), "signing-requests", "processing_failed", "", raw)
+    await queue_intake.again(world.app, letter)
+    assert len(await signings(world)) == 2
+    bytes_letter = replace(letter, body=base64.b64encode(b"\xff").decode(), encoding="base64")
+    await queue_intake.again(world.app, bytes_letter)
+    unreadable = (await letters(world))[f"{poison_id}-0"]
+    assert (unreadable.reason, base64.b64decode(unreadable.body)) == ("unreadable_encoding", b"\xff")
+
+
 async def test_a_message_without_an_id_is_not_guessed_at() -> None:
     world = World()
     with pytest.raises(ValueError, match="id"):
@@ -196,6 +225,7 @@ _values = st.recursive(
 _FIELDS = ["account", "title", "reference", "metadata", "options", "deadline", "notify", "replyTo", "correlationId"]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(_FIELDS), _values, max_size=3), st.dictionaries(st.text(max_size=9), _values))
 def test_no_order_whatever_is_in_it_can_poison_the_queue(changes: dict[str, Any], person: dict[str, Any]) -> None:
     async def check() -> None:
