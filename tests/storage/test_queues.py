@@ -70,9 +70,10 @@ async def test_a_message_beyond_the_limit_is_refused_with_its_size(
 
 async def test_a_reply_arrives_as_it_was_written_and_stays(clients: StorageClients) -> None:
     text = '{"odd": "\uffff <&>]]> \U0001f58a"}'
-    await clients.foreign_queue("signing-replies").clear_messages()
-    await StorageReplyQueues(clients, ["signing-*"]).send("signing-replies", text)
-    message = await clients.foreign_queue("signing-replies").receive_message()
+    queue = clients.foreign_queue(f"replies-{new_id()}")
+    await queue.create_queue()
+    await StorageReplyQueues(clients, ["replies-*"]).send(queue.queue_name, text)
+    message = await queue.receive_message()
     assert message is not None
     assert json.loads(message.content) == json.loads(text)
     assert message.expires_on is not None
