@@ -204,4 +204,6 @@ def _shorter(view: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _json(content: Mapping[str, Any]) -> str:
-    return Answer(200, content).encoded().decode()
+    text = Answer(200, content).encoded().decode()
+    # As storage will have to write them, so that the size is the real one.
+    return text.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
