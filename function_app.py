@@ -7,7 +7,7 @@ from typing import TypeVar
 import azure.functions as func
 
 from shared import telemetry
-from shared.api import catalogue, manage, signings
+from shared.api import catalogue, manage, queue_intake, signings
 from shared.api import health as health_api
 from shared.api.answers import Answer, FileAnswer
 from shared.bootstrap import current, utc_now
@@ -163,6 +163,11 @@ async def notify_caller(msg: func.QueueMessage) -> None:
     await notify.run(await current(), _read(msg, NotifyCaller))
 
 
+@app.queue_trigger(arg_name="msg", queue_name=Queue.REQUESTS.value, connection=STORAGE)
+async def take_in_orders(msg: func.QueueMessage) -> None:
+    await queue_intake.run(await current(), msg.id or "", msg.get_body())
+
+
 # ------------------------------------------------------------------------------------------------- poison
 
 
@@ -188,6 +193,11 @@ async def poison_download(msg: func.QueueMessage) -> None:
 @app.queue_trigger(arg_name="msg", queue_name="caller-notifications-poison", connection=STORAGE)
 async def poison_notification(msg: func.QueueMessage) -> None:
     await _record_poison(Queue.NOTIFICATIONS, msg)
+
+
+@app.queue_trigger(arg_name="msg", queue_name="signing-requests-poison", connection=STORAGE)
+async def poison_orders(msg: func.QueueMessage) -> None:
+    await _record_poison(Queue.REQUESTS, msg)
 
 
 # ------------------------------------------------------------------------------------------------- clock

@@ -20,7 +20,7 @@ from shared.storage.accounts import TableSubscriptionStore, TableTokenStore
 from shared.storage.blobs import BlobDocumentStore
 from shared.storage.clients import Endpoints, StorageClients
 from shared.storage.letters import TableDeadLetterStore
-from shared.storage.queues import StorageMessageQueue
+from shared.storage.queues import StorageMessageQueue, StorageReplyQueues
 from shared.storage.signings import TableSigningStore
 from shared.verification.address import CallbackAddresses
 
@@ -54,6 +54,7 @@ def build(settings: Settings) -> Deployment:
         signings=TableSigningStore(clients),
         documents=BlobDocumentStore(clients),
         queue=StorageMessageQueue(clients),
+        replies=StorageReplyQueues(clients, settings.reply_queues),
         dead_letters=TableDeadLetterStore(clients),
         subscriptions=TableSubscriptionStore(clients),
         notifier=HttpNotifier(settings.notifier),

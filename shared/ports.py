@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from shared.domain.capabilities import Capabilities
 from shared.domain.errors import FieldError, InvalidRequest
@@ -90,6 +90,9 @@ class DocumentStore(Protocol):
         """A staged document, or one that a caller put into `inbox/`. Raises NotFound, and TooLarge before much of it
         was read."""
 
+    def inbox_address(self, address: str) -> str | None:
+        """`inbox/…` for a blob of our own inbox that was named so or by its full URL; None for anything else. Pure."""
+
     async def delete_staged(self, blobs: Sequence[str]) -> None:
         """Removes staged documents by address. Absence is fine."""
 
@@ -145,9 +148,16 @@ class MessageQueue(Protocol):
         """Returns once the queue has it. Messages do not expire."""
 
 
+class ReplyQueues(Protocol):
+    """Queues of other services, on which they want to hear what became of their orders."""
+
+    async def send(self, queue: str, text: str) -> None:
+        """Returns once the queue has it. Raises ReplyRefused for a queue that may not be written to, or is missing."""
+
+
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message nobody could act on. `body` is the original text (at most 64 KiB)."""
+    """A message nobody could act on. `body` is the original text (at most 64 KiB), or base64 of what was not text."""
 
     id: str
     at: datetime
@@ -156,6 +166,7 @@ class DeadLetter:
     detail: str
     body: str
     signing_id: str | None = None
+    encoding: Literal["text", "base64"] = "text"
 
 
 class DeadLetterStore(Protocol):
@@ -414,6 +425,7 @@ class App:
     signings: SigningStore
     documents: DocumentStore
     queue: MessageQueue
+    replies: ReplyQueues
     dead_letters: DeadLetterStore
     subscriptions: SubscriptionStore
     notifier: Notifier

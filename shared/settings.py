@@ -13,6 +13,7 @@ a name do not matter (`ClientId` is `client_id`). `local.settings.sample.json` s
     Notify__AllowedHosts                  hosts that callers may name, comma-separated; *.suffix and * allowed
     Notify__Secrets                       base64 secrets that sign notifications, newest first, comma-separated
     Notify__UnsafeAllowLoopback           true: http and loopback receivers, for development only
+    Requests__ReplyQueues                 queues that orders may name for their answer, comma-separated; * allowed
     Flow__<name>                          any time or limit of shared/domain/policy.py
     Accounts__<account>__Provider         one block per account: the provider's name, and
     Accounts__<account>__<setting>        ... its settings, see the provider's `Config`
@@ -34,6 +35,7 @@ from pydantic import BaseModel, ValidationError
 
 from shared.domain.errors import ConfigurationError
 from shared.domain.policy import LEAST_IDEMPOTENCY_WINDOW, FlowPolicy
+from shared.domain.reply_queues import DEFAULT_REPLY_QUEUES, is_reply_pattern
 from shared.notifier import NotifierConfig
 from shared.providers import PROVIDERS
 
@@ -75,6 +77,7 @@ class Settings:
     policy: FlowPolicy
     accounts: Mapping[str, AccountSettings]
     create_storage_layout: bool = False
+    reply_queues: tuple[str, ...] = DEFAULT_REPLY_QUEUES
 
 
 def load() -> Settings:
@@ -93,8 +96,9 @@ def read(environment: Mapping[str, str]) -> Settings:
         policy=_policy(reader),
         accounts=_accounts(reader),
         create_storage_layout=reader.flag("Countersign", "CreateStorageLayout"),
+        reply_queues=_reply_queues(reader),
     )
-    reader.refuse_unread("Countersign", "Notify", "Flow", STORAGE)
+    reader.refuse_unread("Countersign", "Notify", "Requests", "Flow", STORAGE)
     if reader.problems:
         raise ConfigurationError(reader.problems)
     return settings
@@ -197,6 +201,13 @@ def _notifier(reader: _Reader) -> NotifierConfig:
         secrets=reader.secrets("Notify", "Secrets"),
         unsafe_allow_loopback=reader.flag("Notify", "UnsafeAllowLoopback"),
     )
+
+
+def _reply_queues(reader: _Reader) -> tuple[str, ...]:
+    found = reader.items("Requests", "ReplyQueues")
+    if not all(map(is_reply_pattern, found)):
+        reader.problems.append("Requests__ReplyQueues must be names of queues with commas; * stands for anything")
+    return found or DEFAULT_REPLY_QUEUES
 
 
 def _policy(reader: _Reader) -> FlowPolicy:

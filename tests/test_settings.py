@@ -44,6 +44,11 @@ def test_names_are_read_in_any_case_and_with_or_without_underscores() -> None:
     assert read(renamed | {"ACCOUNTS__MAIN__CLIENT_ID": "id"}).accounts["main"].config.model_dump()["client_id"] == "id"
 
 
+def test_reply_queues_are_names_and_patterns() -> None:
+    assert read(COMPLETE).reply_queues == ("signing-replies",)
+    assert read(COMPLETE | {"Requests__ReplyQueues": "erp-*, crm"}).reply_queues == ("erp-*", "crm")
+
+
 def test_all_problems_are_reported_together() -> None:
     found = problems({})
     assert len(found) == 4
@@ -62,6 +67,8 @@ def test_all_problems_are_reported_together() -> None:
         ({"Countersign__CallbackKeys": "???"}, "32 bytes"),
         ({"Countersign__PublicURLs": "x"}, "Countersign__PublicURLs is not a setting"),
         ({"Notify__UnsafeAllowLoopback": "maybe"}, "true or false"),
+        ({"Requests__ReplyQueues": "erp-replies, Erp_Replies"}, "names of queues"),
+        ({"Requests__ReplyQueue": "erp-replies"}, "is not a setting"),
         ({"Flow__start_inline_seconds": "soon"}, "must be a number"),
         ({"Flow__IdempotencyWindowSeconds": "604799"}, "at least 604800"),
         ({"Flow__IdempotencyWindowSeconds": "nan"}, "at least 604800"),

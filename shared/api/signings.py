@@ -28,7 +28,7 @@ async def start(app: App, body: bytes, headers: Mapping[str, str]) -> Answer:
     async def work() -> Answer:
         parsed = parse_start_request(body, app.now())
         app.provider(parsed.account.lower())  # an unknown account is no reason to read anything
-        blobs = await _read_blobs(app, blobs_of(parsed))
+        blobs = await read_blobs(app, blobs_of(parsed))
         command = to_command(parsed, headers.get("idempotency-key"), blobs, platform_action(headers))
         wait = "respond-async" not in headers.get("prefer", "").lower()
         signing, is_new = await _started(app, command, wait=wait)
@@ -46,22 +46,28 @@ def _outcome(signing: Signing) -> Answer:
     return Answer(201, signing_view(signing))
 
 
-async def _read_blobs(app: App, addresses: Mapping[int, str]) -> dict[str, bytes]:
+async def read_blobs(app: App, addresses: Mapping[int, str]) -> dict[str, bytes]:
     """What the caller has put into container `inbox`. It stays there: its lifetime is the caller's business."""
     contents: dict[str, bytes] = {}
     if len(addresses) > app.policy.max_documents:
         field = FieldError("documents", f"at most {app.policy.max_documents} documents")
         raise InvalidRequest("The request is larger than this gateway allows.", fields=[field])
-    for index, address in addresses.items():
+    for index, written in addresses.items():
+        address = app.documents.inbox_address(written)
+        if address is None:
+            raise _no_document(index, "lies outside container inbox of this gateway")
         try:
-            contents[address] = await app.documents.read_staged(address, max_bytes=app.policy.max_document_bytes)
+            contents[written] = await app.documents.read_staged(address, max_bytes=app.policy.max_document_bytes)
         except TooLarge:
-            field = FieldError(f"documents[{index}].blob", f"larger than {app.policy.max_document_bytes} bytes")
-            raise InvalidRequest("The request is larger than this gateway allows.", fields=[field]) from None
+            raise _no_document(index, f"larger than {app.policy.max_document_bytes} bytes") from None
         except NotFound:
-            field = FieldError(f"documents[{index}].blob", "there is no such blob")
-            raise InvalidRequest("A document is not in blob storage.", fields=[field]) from None
+            raise _no_document(index, "there is no such blob") from None
     return contents
+
+
+def _no_document(index: int, problem: str) -> InvalidRequest:
+    field = FieldError(f"documents[{index}].blob", problem)
+    return InvalidRequest("A document cannot be taken from blob storage.", fields=[field])
 
 
 async def _started(app: App, command: StartSigning, *, wait: bool) -> tuple[Signing, bool]:

@@ -6,21 +6,22 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from shared.api.idempotency import key_from
-from shared.domain.blob_address import is_plain
 from shared.domain.commands import NewDocument, StartSigning
 from shared.domain.errors import FieldError, InvalidRequest
+from shared.domain.inbox import is_inbox_address
 from shared.domain.signing import Notify, Participant, Placement, ResultFormat, Role
 
 # The part of RFC 5321/5322 that mail systems agree on; the provider has the last word.
 _EMAIL = re.compile(r"[^@\s\"<>(),;:\\\[\]]+@[^@\s.\"<>(),;:\\\[\]]+(\.[^@\s.\"<>(),;:\\\[\]]+)+")
 _DATA_URI = re.compile(r"data:(?P<type>[\w.+-]+/[\w.+-]+)?(;[\w=.+-]+)*;base64,", re.ASCII)
+_URL = re.compile(r"https?://[^?#]{1,2000}")
 _MEDIA_TYPES = {
     "pdf": "application/pdf",
     "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
@@ -35,7 +36,10 @@ def _email(text: str) -> str:
 
 
 def _aware(moment: datetime) -> datetime:
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    try:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("beyond the calendar") from None
 
 
 def _file_name(text: str) -> str:
@@ -74,19 +78,28 @@ def _content(value: object) -> bytes:
     return content
 
 
+def _blob_address(text: str) -> str:
+    if not is_inbox_address(text) and not _URL.fullmatch(text):
+        raise ValueError("inbox/… or the URL of a blob in container inbox, without a query")
+    return text
+
+
 class DocumentBody(_Body):
-    """The file itself, or the address of a blob in container `inbox` that the caller has put there (claim check)."""
+    """The file itself, or the address of a blob in container `inbox` that the caller has put there (claim check).
+
+    `blob` is `inbox/…` or the blob's URL; which URLs are ours is known to storage only. `sha256` is what the caller
+    knows of the file, in hex.
+    """
 
     name: FileName
     content: Annotated[bytes | None, BeforeValidator(_content)] = Field(default=None, repr=False)
-    blob: Annotated[str, Field(pattern=r"^inbox/[^\\?#]{1,900}$")] | None = None
+    blob: Annotated[str, AfterValidator(_blob_address)] | None = None
+    sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")] | None = None
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if (self.content is None) == (self.blob is None):
             raise ValueError("give either content or blob")
-        if self.blob is not None and not is_plain(self.blob):
-            raise ValueError("blob must be inbox/path, without dots for steps")
         return self
 
     def to_domain(self, blobs: Mapping[str, bytes]) -> NewDocument:
@@ -174,11 +187,14 @@ def to_command(
     blobs: Mapping[str, bytes],
     platform_action: str | None = None,
 ) -> StartSigning:
-    """The command, with the content of each of `blobs_of` at hand. Raises InvalidRequest for two different keys."""
+    """The command, with the content of each of `blobs_of` at hand. Raises InvalidRequest for two different keys and for
+    another file than said."""
+    documents = tuple(document.to_domain(blobs) for document in parsed.documents)
+    _check_hashes(parsed, documents)
     return StartSigning(
         account=parsed.account.lower(),
         title=parsed.title,
-        documents=tuple(document.to_domain(blobs) for document in parsed.documents),
+        documents=documents,
         participants=tuple(person.to_domain(number) for number, person in enumerate(parsed.participants, start=1)),
         reference=parsed.reference,
         message=parsed.message,
@@ -192,6 +208,16 @@ def to_command(
         idempotency_key=key_from(idempotency_header, parsed.idempotencyKey),
         platform_action=platform_action,
     )
+
+
+def _check_hashes(parsed: StartBody, documents: Sequence[NewDocument]) -> None:
+    problems = [
+        FieldError(f"documents[{index}].sha256", "is not the hash of this file")
+        for index, (said, found) in enumerate(zip(parsed.documents, documents, strict=True))
+        if said.sha256 is not None and said.sha256.lower() != found.sha256
+    ]
+    if problems:
+        raise InvalidRequest("A document is not the one that was meant.", fields=problems)
 
 
 def media_type_of(content: bytes) -> str:

@@ -12,6 +12,7 @@
     ├── LeaseLost                       another worker took this signing over; stop without writing
     ├── VerificationFailed              a callback that must not be believed; reason is for logs only
     ├── NotifyRefused                   a caller's address that we do not call; reason is a stable word
+    ├── ReplyRefused                    a queue that we do not answer on, or that is not there; its code says which
     ├── ArchiveNotReady                 what came is not (yet) a whole, expected archive; try again later
     └── ProviderError                   something said by, or about, the provider
         ├── Retryable                   the same call may succeed later
@@ -153,6 +154,13 @@ class NotifyRefused(CountersignError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"the notification address may not be called: {reason}")
         self.reason = reason
+
+
+class ReplyRefused(CountersignError):
+    """The queue that an order named for its answer. `code`: reply_refused, or reply_queue_missing."""
+
+    code = "reply_refused"
+    next_step = "Name a queue that Requests__ReplyQueues allows, and create it before the first order."
 
 
 class ArchiveNotReady(CountersignError):

@@ -1,5 +1,7 @@
 """Queue messages: plain JSON, versioned, small. Ids and addresses only, never document bytes.
 
+`signing-requests` is the exception: what lies there was written by others (`shared/api/envelopes.py` reads it).
+
 Storage queues hold 64 KiB a message. The largest message here carries a callback of at most 32 KiB (43.7 KiB as
 base64) with its checked headers.
 """
@@ -24,6 +26,8 @@ class Queue(StrEnum):
     EVENTS = "signing-events"
     DOWNLOADS = "document-downloads"
     NOTIFICATIONS = "caller-notifications"
+    # Orders from other services, in their words: never one of our own messages.
+    REQUESTS = "signing-requests"
 
 
 POISON_SUFFIX = "-poison"

@@ -16,7 +16,8 @@ from shared.ports import App, DeadLetter
 
 async def run(app: App, queue: Queue, message_id: str, text: str) -> None:
     """Records one poison message: a dead letter first, then the signing's attention and history."""
-    signing_id = await _signing_of(app, text)
+    # What strangers wrote does not get to point at a signing.
+    signing_id = None if queue is Queue.REQUESTS else await _signing_of(app, text)
     telemetry.error("message_poisoned", queue=queue.value, message_id=message_id, signing_id=signing_id)
     letter = DeadLetter(
         id=f"{queue.value}-{message_id}",

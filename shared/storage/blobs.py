@@ -22,9 +22,10 @@ from azure.storage.blob.aio import BlobClient
 
 from shared.domain.blob_address import is_plain
 from shared.domain.errors import AlreadyExists, NotFound, TooLarge
+from shared.domain.inbox import inbox_address
 from shared.ports import Inspector, RandomAccess, WrittenBlob
 from shared.storage.blocks import BlockUpload, full_blocks
-from shared.storage.clients import CONTAINERS, STAGING, StorageClients
+from shared.storage.clients import CONTAINERS, INBOX, STAGING, StorageClients
 
 # The SDK hands a blob that it sends in one piece to aiohttp as raw bytes, which warns from here on.
 _ONE_PUT_BYTES = 1024 * 1024
@@ -57,6 +58,9 @@ class BlobDocumentStore:
             return await stream.readall()
         except ResourceNotFoundError as error:
             raise NotFound(f"There is no staged document {blob}.") from error
+
+    def inbox_address(self, address: str) -> str | None:
+        return inbox_address(address, self._clients.container(INBOX).url)
 
     async def delete_staged(self, blobs: Sequence[str]) -> None:
         for blob in blobs:

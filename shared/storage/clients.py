@@ -17,6 +17,7 @@ from azure.storage.blob.aio import BlobClient, BlobServiceClient, ContainerClien
 from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
 from shared.domain.messages import POISON_SUFFIX, Queue
+from shared.domain.reply_queues import DEFAULT_REPLY_QUEUES
 
 SIGNINGS = "signings"
 LOOKUPS = "lookups"
@@ -112,6 +113,10 @@ class StorageClients:
     def queue(self, queue: Queue) -> QueueClient:
         return self._queue_clients[queue]
 
+    def foreign_queue(self, name: str) -> QueueClient:
+        """A queue that is not one of ours."""
+        return self._queues.get_queue_client(name)
+
     def container(self, name: str) -> ContainerClient:
         return self._blobs.get_container_client(name)
 
@@ -129,6 +134,7 @@ class StorageClients:
     async def ensure_layout(self) -> None:
         """Creates tables, containers and queues where they are missing: for a local start and for tests."""
         names = [name for queue in Queue for name in (queue.value, queue.value + POISON_SUFFIX)]
+        names += DEFAULT_REPLY_QUEUES
         await asyncio.gather(
             *(_unless_there(self._tables.create_table(name)) for name in TABLES),
             *(_unless_there(self._blobs.create_container(name)) for name in CONTAINERS),

@@ -64,6 +64,8 @@ def _to_row(letter: DeadLetter) -> dict[str, Any]:
         **pieces(letter.detail, "detail"),
         **pieces(letter.body),
     }
+    if letter.encoding != "text":
+        row["encoding"] = letter.encoding
     return row if letter.signing_id is None else {**row, "signing_id": letter.signing_id}
 
 
@@ -76,4 +78,5 @@ def _from_row(row: Mapping[str, Any]) -> DeadLetter:
         detail=joined(row, "detail"),
         body=joined(row),
         signing_id=row.get("signing_id"),
+        encoding="base64" if row.get("encoding") == "base64" else "text",
     )

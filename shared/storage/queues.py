@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
+from azure.core.exceptions import ResourceNotFoundError
+
+from shared.domain.errors import ReplyRefused
 from shared.domain.messages import Message, Queue
+from shared.domain.reply_queues import may_be_replied_to
 from shared.storage.clients import StorageClients
 
 # 64 KiB, counted as it travels: escaped, and with the XML around it. Storage may count less strictly, never more so.
@@ -29,14 +34,39 @@ class StorageMessageQueue:
         self._clients = clients
 
     async def send(self, queue: Queue, message: Message, *, delay_seconds: float = 0) -> None:
-        text = to_text(message)
-        size = len(escape(text).encode())
-        if size > MESSAGE_BYTES:
-            raise MessageTooLarge(f"a {type(message).__name__} of {size} bytes does not fit in a queue message")
+        text = _fitting(to_text(message), type(message).__name__)
         delay = min(max(math.ceil(delay_seconds), 0), DELAY_SECONDS)
         await self._clients.queue(queue).send_message(text, time_to_live=_NO_EXPIRY, visibility_timeout=delay)
 
 
+class StorageReplyQueues:
+    """`ports.ReplyQueues` on storage queues of the same account, as far as `allowed` goes."""
+
+    def __init__(self, clients: StorageClients, allowed: Sequence[str]) -> None:
+        self._clients = clients
+        self._allowed = tuple(allowed)
+
+    async def send(self, queue: str, text: str) -> None:
+        if not may_be_replied_to(queue, self._allowed):
+            raise ReplyRefused("Answers may not be put on this queue.")
+        content = _fitting(_for_xml(text), "reply")
+        try:
+            await self._clients.foreign_queue(queue).send_message(content, time_to_live=_NO_EXPIRY)
+        except ResourceNotFoundError:
+            raise ReplyRefused("There is no such queue.", code="reply_queue_missing") from None
+
+
 def to_text(message: Message) -> str:
     """The message's JSON, with only characters that XML can carry."""
-    return _NOT_XML.sub(lambda found: f"\\u{ord(found.group()):04x}", message.model_dump_json())
+    return _for_xml(message.model_dump_json())
+
+
+def _for_xml(json_text: str) -> str:
+    return _NOT_XML.sub(lambda found: f"\\u{ord(found.group()):04x}", json_text)
+
+
+def _fitting(text: str, kind: str) -> str:
+    size = len(escape(text).encode())
+    if size > MESSAGE_BYTES:
+        raise MessageTooLarge(f"a {kind} of {size} bytes does not fit in a queue message")
+    return text

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from typing import Any
 
@@ -149,7 +150,9 @@ def test_a_document_may_lie_in_blob_storage() -> None:
     [
         {"blob": "signed/pki/2026/11/x/signed.zip"},
         {"blob": "staging/x/1"},
-        {"blob": "https://elsewhere.example/inbox/a.pdf"},
+        {"blob": "https://account.blob.example/inbox/a.pdf?sig=token"},
+        {"blob": "file:///inbox/a.pdf"},
+        {"blob": "inbox/../signed/a.pdf"},
         {"blob": "inbox/"},
         {"blob": "inbox/../signed/pki/2026/11/x/signed.zip"},
         {"blob": "inbox/a/../../staging/x/1"},
@@ -161,6 +164,15 @@ def test_a_document_may_lie_in_blob_storage() -> None:
 )
 def test_a_document_is_either_sent_or_in_the_inbox(document: dict[str, str]) -> None:
     assert any(field.startswith("documents[0]") for field in fields_of(body(documents=[document | {"name": "a.pdf"}])))
+
+
+def test_the_hash_of_a_file_is_checked_when_it_is_given() -> None:
+    digest = hashlib.sha256(PDF).hexdigest()
+    for said in (digest, digest.upper()):
+        assert read(body(documents=[{"name": "a.pdf", "blob": "inbox/a.pdf", "sha256": said}])).documents[0].content
+    sent = {"name": "a.pdf", "content": base64.b64encode(PDF + b"!").decode()}
+    assert "documents[0].sha256" in fields_of(body(documents=[sent | {"sha256": digest}]))
+    assert "documents[0].sha256" in fields_of(body(documents=[sent | {"sha256": digest[1:]}]))
 
 
 def test_document_bytes_are_not_in_a_repr() -> None:

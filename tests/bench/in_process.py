@@ -57,8 +57,10 @@ class InProcess:
             await apply.run(app, ProviderEvent.model_validate_json(text), redelivered=False)
         elif queue is Queue.DOWNLOADS:
             await download.run(app, DownloadDocuments.model_validate_json(text))
-        else:
+        elif queue is Queue.NOTIFICATIONS:
             await notify.run(app, NotifyCaller.model_validate_json(text))
+        else:
+            raise AssertionError("nobody orders by queue here")
 
     async def settle(self) -> None:
         """Until neither a callback nor a message is on its way."""

@@ -12,11 +12,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
 
-from shared.domain.errors import AlreadyExists, ConcurrentUpdate, NotFound, TooLarge
+from shared.domain.errors import AlreadyExists, ConcurrentUpdate, NotFound, ReplyRefused, TooLarge
 from shared.domain.history import HistoryEntry
+from shared.domain.inbox import inbox_address
 from shared.domain.messages import Message, Queue
+from shared.domain.reply_queues import DEFAULT_REPLY_QUEUES, may_be_replied_to
 from shared.domain.signing import Announcement, Signing
 from shared.ports import DeadLetter, DueSigning, Inspector, Loaded, RandomAccess, TokenRow, WrittenBlob
+
+INBOX_URL = "https://memory.blob.example/inbox"
 
 
 @dataclass
@@ -157,6 +161,9 @@ class MemoryDocumentStore:
             raise TooLarge(f"The blob has {len(found.content)} bytes.")
         return found.content
 
+    def inbox_address(self, address: str) -> str | None:
+        return inbox_address(address, INBOX_URL)
+
     async def delete_staged(self, blobs: Sequence[str]) -> None:
         await asyncio.sleep(0)
         for blob in blobs:
@@ -198,7 +205,7 @@ class MemoryDocumentStore:
 
     def _put(self, blob: str, content: bytes, media_type: str, tags: Mapping[str, str]) -> WrittenBlob:
         container, _, path = blob.partition("/")
-        if container not in {"staging", "signed"} or not path:
+        if container not in {"inbox", "staging", "signed"} or not path or {".", ".."} & set(path.split("/")):
             raise ValueError("a blob address is container/path")
         digest = hashlib.sha256(content).hexdigest()
         now = datetime.now(UTC).replace(microsecond=0)
@@ -245,6 +252,24 @@ class MemoryQueue:
         """All that was sent, in order; the queue is empty afterwards."""
         taken, self.sent = self.sent, []
         return taken
+
+
+class MemoryReplyQueues:
+    """`ports.ReplyQueues`. What was sent stands in `sent`, by queue; only the queues in there exist."""
+
+    def __init__(self, allowed: Sequence[str] = DEFAULT_REPLY_QUEUES) -> None:
+        self.allowed = tuple(allowed)
+        self.sent: dict[str, list[str]] = {name: [] for name in DEFAULT_REPLY_QUEUES}
+
+    async def send(self, queue: str, text: str) -> None:
+        await asyncio.sleep(0)
+        if not may_be_replied_to(queue, self.allowed):
+            raise ReplyRefused("Answers may not be put on this queue.")
+        if queue not in self.sent:
+            raise ReplyRefused("There is no such queue.", code="reply_queue_missing")
+        if len(text.encode()) > 64 * 1024:
+            raise ValueError("the reply does not fit in a queue message")
+        self.sent[queue].append(text)
 
 
 class MemoryDeadLetterStore:

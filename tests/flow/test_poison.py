@@ -47,6 +47,15 @@ async def test_what_leads_nowhere_is_kept_all_the_same(text: str) -> None:
     assert letter.body == text
 
 
+async def test_what_strangers_wrote_points_at_no_signing() -> None:
+    world = World()
+    signing = await world.started()
+    await poison.run(world.app, Queue.REQUESTS, "m-5", RunStart(signing_id=signing.id).model_dump_json())
+    (letter,) = await world.dead_letters.list(10)
+    assert (letter.queue, letter.signing_id) == ("signing-requests", None)
+    assert (await world.now(signing)).attention is None
+
+
 async def test_the_same_poison_message_is_one_dead_letter() -> None:
     world = World()
     for _ in range(2):

@@ -22,6 +22,7 @@ from tests.fakes.storage import (
     MemoryDeadLetterStore,
     MemoryDocumentStore,
     MemoryQueue,
+    MemoryReplyQueues,
     MemorySigningStore,
     MemorySubscriptionStore,
 )
@@ -56,6 +57,7 @@ class World:
         self.signings = MemorySigningStore()
         self.documents = MemoryDocumentStore()
         self.queue = MemoryQueue()
+        self.replies = MemoryReplyQueues()
         self.dead_letters = MemoryDeadLetterStore()
         self.notifier = MemoryNotifier()
         self.app = App(
@@ -63,6 +65,7 @@ class World:
             signings=self.signings,
             documents=self.documents,
             queue=self.queue,
+            replies=self.replies,
             dead_letters=self.dead_letters,
             subscriptions=MemorySubscriptionStore(),
             notifier=self.notifier,

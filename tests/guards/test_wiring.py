@@ -8,6 +8,7 @@ from pathlib import Path
 
 import function_app
 from shared.domain.messages import POISON_SUFFIX, Queue
+from shared.domain.reply_queues import DEFAULT_REPLY_QUEUES, may_be_replied_to
 from shared.providers import PROVIDERS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,6 +22,12 @@ def triggers() -> list[dict[str, object]]:
 def test_every_queue_and_its_poison_queue_is_consumed_once() -> None:
     consumed = sorted(str(one["queueName"]) for one in triggers() if one["type"] == "queueTrigger")
     assert consumed == sorted(queue.value + suffix for queue in Queue for suffix in ("", POISON_SUFFIX))
+
+
+def test_no_setting_lets_an_answer_go_onto_a_queue_that_is_consumed() -> None:
+    consumed = [str(one["queueName"]) for one in triggers() if one["type"] == "queueTrigger"]
+    assert not any(may_be_replied_to(name, ["*", name]) for name in consumed)
+    assert all(may_be_replied_to(name, DEFAULT_REPLY_QUEUES) for name in DEFAULT_REPLY_QUEUES)
 
 
 def test_every_queue_trigger_uses_the_data_account() -> None:

@@ -126,6 +126,12 @@ async def test_a_file_comes_back_in_the_wished_form(play: Play, mode: str) -> No
             404,
             "not_found",
         ),
+        (
+            "Documents_Create",
+            {"requestId": "6f0d5c1e-3f0a-4b57-9a53-0c1f2f7d8e11", "file": {"name": "a", "blob": "inbox/../signed/x"}},
+            404,
+            "not_found",
+        ),
     ],
 )
 async def test_wrong_arguments_are_refused_before_any_call(

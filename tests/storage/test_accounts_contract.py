@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -74,6 +76,14 @@ async def test_letters_come_newest_first_and_count_once(stores: Stores) -> None:
 
 async def test_a_letter_keeps_a_whole_queue_message(stores: Stores) -> None:
     letter = _letter(new_id(), NOW + timedelta(days=36_600), body="\U0001f58a{" * 8_000 + "x" * 25_000, signing_id=None)
+    await stores.dead_letters.add(letter)
+    assert await stores.dead_letters.list(1) == [letter]
+
+
+async def test_a_letter_says_how_its_body_is_written(stores: Stores) -> None:
+    at = NOW + timedelta(days=36_700)
+    whole = base64.b64encode(bytes(range(256)) * 256).decode()
+    letter = replace(_letter(new_id(), at, body=whole, signing_id=None), encoding="base64")
     await stores.dead_letters.add(letter)
     assert await stores.dead_letters.list(1) == [letter]
 

@@ -147,7 +147,7 @@ async def test_what_is_not_there_is_not_found(stores: Stores) -> None:
         await stores.documents.read_staged("staging/nobody/1")
 
 
-@pytest.mark.parametrize("address", ["elsewhere/x", "signed", "signed/"])
+@pytest.mark.parametrize("address", ["elsewhere/x", "signed", "signed/", "inbox/../signed/x", "inbox/./x"])
 async def test_an_address_outside_of_the_containers_is_a_bug(stores: Stores, address: str) -> None:
     with pytest.raises(ValueError, match="container/path"):
         await stores.documents.stage(address, b"", ZIP)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from shared.domain.errors import ReplyRefused
 from shared.domain.messages import DownloadDocuments, NotifyCaller, Queue
 from shared.storage.clients import StorageClients
-from shared.storage.queues import MESSAGE_BYTES, MessageTooLarge, StorageMessageQueue
+from shared.storage.queues import MESSAGE_BYTES, MessageTooLarge, StorageMessageQueue, StorageReplyQueues
 from tests.storage.samples import new_id
 
 
@@ -64,3 +66,31 @@ async def test_a_message_beyond_the_limit_is_refused_with_its_size(
         await queue.send(Queue.NOTIFICATIONS, empty.model_copy(update={"event": {"data": "é" * (room // 2 + 1)}}))
     properties = await clients.queue(Queue.NOTIFICATIONS).get_queue_properties()
     assert properties.approximate_message_count == 1
+
+
+async def test_a_reply_arrives_as_it_was_written_and_stays(clients: StorageClients) -> None:
+    text = '{"odd": "\uffff <&>]]> \U0001f58a"}'
+    queue = clients.foreign_queue(f"replies-{new_id()}")
+    await queue.create_queue()
+    await StorageReplyQueues(clients, ["replies-*"]).send(queue.queue_name, text)
+    message = await queue.receive_message()
+    assert message is not None
+    assert json.loads(message.content) == json.loads(text)
+    assert message.expires_on is not None
+    assert message.expires_on > datetime.now(UTC) + timedelta(days=3650)
+
+
+async def test_a_reply_goes_to_allowed_queues_that_exist(clients: StorageClients) -> None:
+    replies = StorageReplyQueues(clients, ["*"])
+    with pytest.raises(ReplyRefused) as missing:
+        await replies.send("nobody-made-this", "{}")
+    assert missing.value.code == "reply_queue_missing"
+    for name in ("signing-starts", "signing-requests", "x-poison", "azure-webjobs-x", "Signing-Replies", "a/../b"):
+        clients.calls.clear()
+        with pytest.raises(ReplyRefused) as refused:
+            await replies.send(name, "{}")
+        assert (refused.value.code, clients.calls) == ("reply_refused", {})
+    with pytest.raises(ReplyRefused):
+        await StorageReplyQueues(clients, ["erp-*"]).send("signing-replies", "{}")
+    with pytest.raises(MessageTooLarge):
+        await replies.send("signing-replies", '"' + "x" * MESSAGE_BYTES + '"')

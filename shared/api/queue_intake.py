@@ -1,0 +1,210 @@
+"""Queue `signing-requests`: orders from other services, taken in as `POST /api/signings` does, started from the queue.
+
+A message may hold several orders. What is wrong with one of them for good becomes a dead letter and never stops the
+others; what may pass by itself (storage is down) escapes, the host delivers the whole message again, and each order
+is recognised by its key. State first, then dead letter, then reply: a repeat does the rest again.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+from xml.sax.saxutils import escape
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shared import telemetry
+from shared.api.answers import Answer, problem, signing_view
+from shared.api.envelopes import Order, Unreadable, decode
+from shared.api.signings import read_blobs
+from shared.api.start_request import blobs_of, field_errors, parse_start_request, to_command
+from shared.domain.errors import (
+    CountersignError,
+    FieldError,
+    IdempotencyMismatch,
+    InvalidRequest,
+    ReplyRefused,
+    UnsupportedFeature,
+)
+from shared.domain.messages import Queue
+from shared.domain.signing import Signing
+from shared.flow import intake
+from shared.ports import App, DeadLetter
+
+# What the same order meets each time. All else that can go wrong is worth another delivery.
+_FOR_GOOD = (InvalidRequest, UnsupportedFeature, IdempotencyMismatch)
+# Below a queue message's 64 KiB, and counted as it travels: escaped for XML.
+_REPLY_BYTES = 60 * 1024
+_PLAIN_FIELD = re.compile(r"[A-Za-z0-9_]{1,40}(\[\d+\])*", re.ASCII)
+# Ids of messages end in more digits than an index has.
+_LETTER = re.compile(rf"{Queue.REQUESTS.value}-(?P<message>.+)-(?P<index>\d{{1,2}})(-reply)?")
+
+
+@dataclass(frozen=True)
+class _Item:
+    """One order's place. Its name is stable over redelivery."""
+
+    message_id: str
+    index: int
+    raw: bytes
+
+    @property
+    def name(self) -> str:
+        return f"{Queue.REQUESTS.value}-{self.message_id}-{self.index}"
+
+
+class _Aside(BaseModel):
+    """What an order on a queue says beside the body of `POST /api/signings`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    replyTo: str | None = None
+    correlationId: Annotated[str, Field(max_length=255)] | None = None
+
+
+async def run(app: App, message_id: str, raw: bytes) -> None:
+    """Takes in every order of one queue message. Raises only what is worth delivering the message again for."""
+    if not message_id:
+        raise ValueError("without its id a message cannot be recognised when it comes again")
+    for index, found in enumerate(decode(raw)):
+        await _handle(app, _Item(message_id, index, raw), found)
+
+
+async def again(app: App, letter: DeadLetter) -> None:
+    """Runs the order of a dead letter once more, under the name that it had: what was taken in before is recognised.
+
+    To put the message back on the queue would give it another id, and orders without a key would be new ones. That of
+    a poisoned message is lost already: its letter names no order, and all of the message is run.
+    """
+    raw = base64.b64decode(letter.body) if letter.encoding == "base64" else letter.body.encode()
+    named = _LETTER.fullmatch(letter.id)
+    if named is None:
+        await run(app, letter.id.removeprefix(f"{Queue.REQUESTS.value}-"), raw)
+        return
+    index = int(named["index"])
+    await _handle(app, _Item(named["message"], index, raw), decode(raw)[index])
+
+
+async def _handle(app: App, item: _Item, found: Order | Unreadable) -> None:
+    if isinstance(found, Unreadable):
+        await _set_aside(app, item, found.reason.value, "This cannot be read as an order.")
+    else:
+        await _take_in(app, item, found)
+
+
+async def _take_in(app: App, item: _Item, order: Order) -> None:
+    body = {name: value for name, value in order.content.items() if name not in _Aside.model_fields}
+    reply_to = order.content.get("replyTo")
+    aside = _Aside(replyTo=reply_to if isinstance(reply_to, str) else None)
+    try:
+        aside = _aside(order.content)
+        signing = await _signing(app, item, body, order.key)
+    except _FOR_GOOD as error:
+        await _set_aside(app, item, error.code, _detail(error))
+        await _reply(app, item, aside, problem_body=problem(error).body)
+    else:
+        telemetry.info("order_taken_in", message_id=item.message_id, signing_id=signing.id, account=signing.account)
+        await _reply(app, item, aside, signing=signing)
+
+
+def _aside(content: Mapping[str, Any]) -> _Aside:
+    try:
+        return _Aside.model_validate(content)
+    except ValidationError as error:
+        raise InvalidRequest("The order does not fit.", fields=field_errors(error)) from None
+
+
+async def _signing(app: App, item: _Item, body: Mapping[str, Any], envelope_key: str | None) -> Signing:
+    parsed = parse_start_request(json.dumps(body).encode(), app.now())
+    # An order with a reference and no key is recognised by what it says, as over HTTP.
+    named_by_item = None if parsed.reference else f"queue:{item.message_id}:{item.index}"
+    own_key = None if parsed.idempotencyKey else envelope_key or named_by_item
+    command = to_command(parsed, own_key, await read_blobs(app, blobs_of(parsed)))
+    return (await intake.run(app, command, lease_owner=None)).loaded.signing
+
+
+async def _set_aside(
+    app: App, item: _Item, reason: str, detail: str, *, suffix: str = "", signing: Signing | None = None
+) -> None:
+    """A dead letter with the whole message in it: what an operator can look at, and run again."""
+    telemetry.warning("order_set_aside", message_id=item.message_id, reason=reason)
+    body, encoding = _as_text(item.raw)
+    letter = DeadLetter(
+        id=item.name + suffix,
+        at=app.now(),
+        queue=Queue.REQUESTS.value,
+        reason=reason,
+        detail=detail,
+        body=body,
+        signing_id=signing.id if signing else None,
+        encoding=encoding,
+    )
+    await app.dead_letters.add(letter)
+
+
+def _as_text(raw: bytes) -> tuple[str, Literal["text", "base64"]]:
+    try:
+        return raw.decode("utf-8"), "text"
+    except UnicodeDecodeError:
+        return base64.b64encode(raw).decode(), "base64"
+
+
+def _detail(error: CountersignError) -> str:
+    """What is wrong, by the names of fields; nothing that the sender wrote into them."""
+    if not isinstance(error, InvalidRequest) or not error.fields:
+        return error.detail
+    return "; ".join(f"{_path(one)}: {one.message}" for one in error.fields[:20])
+
+
+def _path(field: FieldError) -> str:
+    """A field may be of the sender's own making, and hold anything."""
+    return ".".join(part if _PLAIN_FIELD.fullmatch(part) else "?" for part in field.field.split("."))
+
+
+async def _reply(
+    app: App,
+    item: _Item,
+    aside: _Aside,
+    *,
+    signing: Signing | None = None,
+    problem_body: Mapping[str, Any] | None = None,
+) -> None:
+    if aside.replyTo is None:
+        return
+    try:
+        await app.replies.send(aside.replyTo, _reply_text(item, aside, signing, problem_body))
+    except ReplyRefused as refusal:
+        await _set_aside(app, item, refusal.code, refusal.detail, suffix="-reply", signing=signing)
+
+
+def _reply_text(item: _Item, aside: _Aside, signing: Signing | None, problem_body: Mapping[str, Any] | None) -> str:
+    content: dict[str, Any] = {
+        "v": 1,
+        "correlationId": aside.correlationId,
+        "index": item.index,
+        "outcome": "refused" if signing is None else "accepted",
+        "signing": None if signing is None else signing_view(signing),
+        "problem": problem_body,
+    }
+    text = _json(content)
+    if len(escape(text).encode()) <= _REPLY_BYTES:
+        return text
+    return _json(content | {"signing": _shorter(content["signing"]), "problem": _shorter(problem_body)})
+
+
+# Of a view or problem that is too large for a message: all that is short, and enough to ask for the rest.
+_LISTS = ("errors", "metadata", "participants", "documents", "files", "notifications")
+
+
+def _shorter(view: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if view is None else {name: value for name, value in view.items() if name not in _LISTS}
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    text = Answer(200, content).encoded().decode()
+    # As storage will have to write them, so that the size is the real one.
+    return text.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
