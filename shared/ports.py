@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from shared.domain.capabilities import Capabilities
 from shared.domain.errors import FieldError, InvalidRequest
 from shared.domain.history import HistoryEntry
+from shared.domain.letters import LetterFilter, LetterStatus
 from shared.domain.messages import Message, Queue
 from shared.domain.notices import StatusNotice
 from shared.domain.policy import FlowPolicy
@@ -136,10 +137,13 @@ class MessageQueue(Protocol):
     async def send(self, queue: Queue, message: Message, *, delay_seconds: float = 0) -> None:
         """Returns once the queue has it. Messages do not expire."""
 
+    async def send_text(self, queue: Queue, text: str) -> None:
+        """Puts a message that is not ours back as it came: foreign text, on the queue that takes such."""
+
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message nobody could act on. `body` is the original text (at most 64 KiB)."""
+    """A message nobody could act on. `body` is the original text (at most 64 KiB), in base64 when it was no text."""
 
     id: str
     at: datetime
@@ -148,14 +152,46 @@ class DeadLetter:
     detail: str
     body: str
     signing_id: str | None = None
+    encoding: Literal["text", "base64"] = "text"
+    status: LetterStatus = field(default_factory=LetterStatus)
+
+
+@dataclass(frozen=True)
+class LoadedLetter:
+    """A letter as it was read, with the etag that a later update depends on."""
+
+    letter: DeadLetter
+    etag: str
+
+
+@dataclass(frozen=True)
+class LetterPage:
+    """Letters without their bodies. `cursor` leads to the next page; None at the end."""
+
+    letters: Sequence[DeadLetter]
+    cursor: str | None = None
 
 
 class DeadLetterStore(Protocol):
-    async def add(self, letter: DeadLetter) -> None:
-        """Idempotent by id."""
+    """Open letters stay for ever, settled ones until housekeeping removes them."""
+
+    async def add(self, letter: DeadLetter) -> bool:
+        """Idempotent by id: False when it is there already, whatever has become of it."""
+
+    async def get(self, letter_id: str) -> LoadedLetter:
+        """Raises NotFound."""
+
+    async def update(self, loaded: LoadedLetter, status: LetterStatus) -> LoadedLetter:
+        """Conditional on `loaded.etag`. Raises ConcurrentUpdate."""
+
+    async def page(self, wanted: LetterFilter, limit: int, cursor: str | None = None) -> LetterPage:
+        """Newest first, at most `limit`, from where `cursor` points. Raises InvalidRequest for what is no cursor."""
+
+    async def remove_settled(self, before: datetime, limit: int) -> int:
+        """Removes at most `limit` letters that were settled before then; returns how many. Repetition is harmless."""
 
     async def list(self, limit: int) -> list[DeadLetter]:
-        """Newest first."""
+        """Newest first, whole."""
 
 
 class SubscriptionStore(Protocol):
