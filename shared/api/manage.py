@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from shared.api.answers import Answer, answered, known_form, signing_view
-from shared.api.start_request import Moment, ParticipantBody, Text, field_errors
+from shared.api.bodies import Body as _Body
+from shared.api.bodies import read_body as _read
+from shared.api.start_request import Moment, ParticipantBody, Text
 from shared.domain.errors import FieldError, InvalidRequest
 from shared.domain.signing import Signing
 from shared.flow import manage
+from shared.flow import replay as replay_flow
 from shared.ports import App
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class CancelBody(_Body):
@@ -30,20 +28,6 @@ class RemindBody(_Body):
 
 class ExtendBody(_Body):
     deadline: Moment
-
-
-B = TypeVar("B", bound=BaseModel)
-
-
-def _read(kind: type[B], body: bytes) -> B:
-    try:
-        content = json.loads(body) if body.strip() else {}
-    except ValueError:
-        raise InvalidRequest("The body is not JSON.", code="invalid_json") from None
-    try:
-        return kind.model_validate(content)
-    except ValidationError as error:
-        raise InvalidRequest("The request does not fit.", fields=field_errors(error)) from None
 
 
 async def cancel(app: App, signing_id: str, body: bytes) -> Answer:
@@ -101,6 +85,16 @@ async def links(app: App, signing_id: str) -> Answer:
         found = await manage.links(app, known_form(signing_id))
         view = [{"participant": one.number, "url": one.url, "expiresAt": one.expires_at} for one in found]
         return Answer(200, {"signingId": signing_id, "links": view}, {"cache-control": "no-store"})
+
+    return await answered(work)
+
+
+async def replay(app: App, signing_id: str) -> Answer:
+    """`POST /api/signings/{id}/replay`: the signing, and the queues that got a message because of it."""
+
+    async def work() -> Answer:
+        done = await replay_flow.run(app, known_form(signing_id))
+        return Answer(200, {"signing": signing_view(done.signing), "queued": list(done.queued)})
 
     return await answered(work)
 
