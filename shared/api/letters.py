@@ -12,8 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from shared.api.answers import Answer, answered
 from shared.api.bodies import Body, checked, read_body
 from shared.api.start_request import Moment, Text
-from shared.domain.errors import NotFound
-from shared.domain.letters import LetterFilter
+from shared.domain.letters import LetterFilter, no_such_letter
 from shared.flow import letters
 from shared.ports import App, DeadLetter
 
@@ -148,5 +147,5 @@ def letter_view(letter: DeadLetter) -> dict[str, Any]:
 
 def _known_form(letter_id: str) -> str:
     if not _ID.fullmatch(letter_id):
-        raise NotFound("There is no dead letter with this id.", next_step="GET /api/deadletters lists them.")
+        raise no_such_letter()
     return letter_id

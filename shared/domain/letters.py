@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from shared.domain.errors import NotFound
+
 
 class Outcome(StrEnum):
     OPEN = "open"
@@ -54,3 +56,9 @@ class LetterFilter:
     since: datetime | None = None
     before: datetime | None = None
     is_open: bool | None = None
+
+
+def no_such_letter() -> NotFound:
+    return NotFound(
+        "There is no dead letter with this id.", next_step="Check the id: GET /api/deadletters lists what there is."
+    )

@@ -21,8 +21,8 @@ from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
 from azure.data.tables import TransactionOperation, UpdateMode
 
-from shared.domain.errors import ConcurrentUpdate, FieldError, InvalidRequest, NotFound
-from shared.domain.letters import LetterFilter, LetterStatus, Outcome
+from shared.domain.errors import ConcurrentUpdate, FieldError, InvalidRequest
+from shared.domain.letters import LetterFilter, LetterStatus, Outcome, no_such_letter
 from shared.ports import DeadLetter, LetterPage, LoadedLetter
 from shared.storage.clients import DEAD_LETTERS, StorageClients
 from shared.storage.tables import (
@@ -44,7 +44,7 @@ _ROW_KEY = re.compile(r"t-[0-9-][0-9]{12}-[0-9a-f]{64}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # All but the body, which may be 64 KiB long.
 _SUMMARY = (
-    *("PartitionKey", "RowKey", "id", "at", "queue", "reason", "signing_id", "encoding", "detail0"),
+    *("PartitionKey", "RowKey", "Timestamp", "id", "at", "queue", "reason", "signing_id", "encoding", "detail0"),
     *("outcome", "settled_at", "note", "replays", "busy_until"),
 )
 
@@ -77,7 +77,7 @@ class TableDeadLetterStore:
             row = await table.get_entity(_PARTITION, marker["row"])
         except HttpResponseError as error:
             if is_missing(error):
-                raise NotFound("There is no dead letter with this id.", next_step=_WHERE_IDS_ARE) from error
+                raise no_such_letter() from error
             raise
         return LoadedLetter(_from_row(row), etag_of(row))
 
@@ -108,7 +108,7 @@ class TableDeadLetterStore:
     async def remove_settled(self, before: datetime, limit: int) -> int:
         # What was settled before then was there before then.
         wanted = LetterFilter(before=before, is_open=False)
-        settled = self._rows(wanted, None, _PAGE, ("RowKey", "id", "settled_at"))
+        settled = self._rows(wanted, None, _PAGE, _SUMMARY)
         old: list[Mapping[str, Any]] = []
         async for row in settled:
             if len(old) >= limit:
@@ -153,9 +153,6 @@ class TableDeadLetterStore:
         )
         async for row in rows:
             yield row
-
-
-_WHERE_IDS_ARE = "Check the id: GET /api/deadletters lists them."
 
 
 def _conditions(wanted: LetterFilter, after: str | None) -> tuple[list[str], dict[str, str]]:

@@ -29,17 +29,16 @@ class StorageMessageQueue:
         self._clients = clients
 
     async def send(self, queue: Queue, message: Message, *, delay_seconds: float = 0) -> None:
-        delay = min(max(math.ceil(delay_seconds), 0), DELAY_SECONDS)
-        await self._send(queue, to_text(message), type(message).__name__, delay)
-
-    async def send_text(self, queue: Queue, text: str) -> None:
-        await self._send(queue, text, "text", 0)
-
-    async def _send(self, queue: Queue, text: str, kind: str, delay: int) -> None:
+        text = to_text(message)
         size = len(escape(text).encode())
         if size > MESSAGE_BYTES:
-            raise MessageTooLarge(f"a {kind} of {size} bytes does not fit in a queue message")
+            raise MessageTooLarge(f"a {type(message).__name__} of {size} bytes does not fit in a queue message")
+        delay = min(max(math.ceil(delay_seconds), 0), DELAY_SECONDS)
         await self._clients.queue(queue).send_message(text, time_to_live=_NO_EXPIRY, visibility_timeout=delay)
+
+    async def send_text(self, queue: Queue, text: str) -> None:
+        # It has been in a queue before, so it fits.
+        await self._clients.queue(queue).send_message(text, time_to_live=_NO_EXPIRY)
 
 
 def to_text(message: Message) -> str:

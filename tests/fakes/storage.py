@@ -15,7 +15,7 @@ from itertools import count
 
 from shared.domain.errors import AlreadyExists, ConcurrentUpdate, FieldError, InvalidRequest, NotFound
 from shared.domain.history import HistoryEntry
-from shared.domain.letters import LetterFilter, LetterStatus
+from shared.domain.letters import LetterFilter, LetterStatus, no_such_letter
 from shared.domain.messages import Message, Queue
 from shared.domain.signing import Announcement, Signing
 from shared.ports import (
@@ -268,7 +268,7 @@ class MemoryDeadLetterStore:
         await asyncio.sleep(0)
         found = self._letters.get(letter_id)
         if found is None:
-            raise NotFound("There is no dead letter with this id.")
+            raise no_such_letter()
         return found
 
     async def update(self, loaded: LoadedLetter, status: LetterStatus) -> LoadedLetter:

@@ -136,7 +136,7 @@ async def test_a_worker_that_died_after_the_letter_is_caught_up_with() -> None:
     async def dies(*_: Any) -> Loaded:
         raise KeyboardInterrupt
 
-    world.signings.save = dies  # type: ignore[method-assign]
+    world.signings.save = dies  # type: ignore[method-assign, assignment]
     with pytest.raises(KeyboardInterrupt):
         await poison.run(world.app, Queue.STARTS, "m-1", text)
     world.signings.save = save  # type: ignore[method-assign]
@@ -171,6 +171,6 @@ async def test_a_storm_on_the_signing_does_not_keep_the_message_in_the_poison_qu
     async def lost(*_: Any) -> Loaded:
         raise ConcurrentUpdate("always")
 
-    world.signings.save = lost  # type: ignore[method-assign]
+    world.signings.save = lost  # type: ignore[method-assign, assignment]
     await poison.run(world.app, Queue.STARTS, "m-1", RunStart(signing_id=signing.id).model_dump_json())
     assert len(await world.dead_letters.list(10)) == 1

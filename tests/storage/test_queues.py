@@ -64,3 +64,14 @@ async def test_a_message_beyond_the_limit_is_refused_with_its_size(
         await queue.send(Queue.NOTIFICATIONS, empty.model_copy(update={"event": {"data": "é" * (room // 2 + 1)}}))
     properties = await clients.queue(Queue.NOTIFICATIONS).get_queue_properties()
     assert properties.approximate_message_count == 1
+
+
+async def test_foreign_text_goes_back_as_it_came_however_long(
+    clients: StorageClients, queue: StorageMessageQueue
+) -> None:
+    for text in ('{ "title":\t"Zo\u00eb" }\n', "<&>" * 10_000):
+        await queue.send_text(Queue.DOWNLOADS, text)
+        message = await clients.queue(Queue.DOWNLOADS).receive_message()
+        assert message is not None
+        assert message.content == text
+        await clients.queue(Queue.DOWNLOADS).delete_message(message)
