@@ -63,6 +63,7 @@ async def test_what_leads_nowhere_is_kept_all_the_same(text: str) -> None:
     await poison.run(world.app, Queue.EVENTS, "m-3", text)
     (letter,) = await world.dead_letters.list(10)
     assert letter.body == text
+    assert letter.signing_id in (None, "0193b0a0-0000-7000-8000-00000000dead")
 
 
 async def test_the_same_poison_message_is_one_dead_letter() -> None:
@@ -127,10 +128,8 @@ async def test_a_conflict_is_not_painted_over() -> None:
     assert (await world.now(signing)).attention == conflict
 
 
-async def test_a_worker_that_died_after_the_letter_is_caught_up_with() -> None:
-    world = World()
-    signing = await world.started()
-    text = RunStart(signing_id=signing.id).model_dump_json()
+async def cut_short(world: World, text: str) -> None:
+    """A worker dies between the letter and the signing."""
     save = world.signings.save
 
     async def dies(*_: Any) -> Loaded:
@@ -141,6 +140,13 @@ async def test_a_worker_that_died_after_the_letter_is_caught_up_with() -> None:
         await poison.run(world.app, Queue.STARTS, "m-1", text)
     world.signings.save = save  # type: ignore[method-assign]
     assert len(await world.dead_letters.list(10)) == 1
+
+
+async def test_a_worker_that_died_after_the_letter_is_caught_up_with() -> None:
+    world = World()
+    signing = await world.started()
+    text = RunStart(signing_id=signing.id).model_dump_json()
+    await cut_short(world, text)
     for _ in range(2):
         await poison.run(world.app, Queue.STARTS, "m-1", text)
     assert (await world.now(signing)).attention is not None
@@ -149,11 +155,15 @@ async def test_a_worker_that_died_after_the_letter_is_caught_up_with() -> None:
 
 
 @pytest.mark.parametrize("settle", ["replay", "discard"])
-async def test_a_repetition_after_the_letter_was_settled_changes_nothing(settle: str) -> None:
+@pytest.mark.parametrize("is_cut_short", [True, False])
+async def test_a_repetition_after_the_letter_was_settled_changes_nothing(settle: str, is_cut_short: bool) -> None:
     world = World()
     signing = await world.started()
     text = RunStart(signing_id=signing.id).model_dump_json()
-    await poison.run(world.app, Queue.STARTS, "m-1", text)
+    if is_cut_short:
+        await cut_short(world, text)
+    else:
+        await poison.run(world.app, Queue.STARTS, "m-1", text)
     if settle == "replay":
         await letters.replay(world.app, "signing-starts-m-1")
     else:

@@ -138,7 +138,7 @@ async def test_letters_are_found_by_what_they_have_in_common(stores: Stores) -> 
 
 
 async def test_a_range_of_time_is_exact_to_the_microsecond(stores: Stores) -> None:
-    at, queue = a_time(), new_id()
+    at, queue = NOW, new_id()
     tick = timedelta(microseconds=1)
     letters = {number: a_letter(at + number * tick, queue=queue) for number in (-1, 0, 1, 1_000_000)}
     await added(stores, *letters.values())
