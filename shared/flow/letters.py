@@ -6,9 +6,9 @@ Settling one is four writes, in this order; a crash between any two leaves the l
 3. the message, back on its queue
 4. the letter is settled
 
-So what a letter that says `replayed` was about has been sent, by this replay or before. A crash between 3 and 4 leads to
-a second sending, which the workers take as they take any repeated message. Should the message fail again, that is a new
-letter: the old one stays settled.
+So what a `replayed` letter was about has been sent, by this replay or before. A crash between 3 and 4 leads to a second
+sending, which the workers take as they take any repeated message. Should the message fail again, that is a new letter:
+the old one stays settled.
 """
 
 from __future__ import annotations
