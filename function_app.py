@@ -7,7 +7,7 @@ from typing import TypeVar
 import azure.functions as func
 
 from shared import telemetry
-from shared.api import catalogue, manage, queue_intake, signings
+from shared.api import catalogue, letters, manage, queue_intake, signings
 from shared.api import health as health_api
 from shared.api.answers import Answer, FileAnswer
 from shared.bootstrap import current, utc_now
@@ -101,6 +101,11 @@ async def restart_start(req: func.HttpRequest) -> func.HttpResponse:
     return _respond(await manage.restart_start(await current(), req.route_params["signing_id"], req.get_body()))
 
 
+@app.route(route="signings/{signing_id}/replay", methods=["POST"])
+async def replay_signing(req: func.HttpRequest) -> func.HttpResponse:
+    return _respond(await manage.replay(await current(), req.route_params["signing_id"]))
+
+
 @app.route(route="providers", methods=["GET"])
 async def get_providers(req: func.HttpRequest) -> func.HttpResponse:
     return _respond(await catalogue.providers())
@@ -117,6 +122,31 @@ async def run_operation(req: func.HttpRequest) -> func.HttpResponse:
     return _respond(
         await catalogue.operate(await current(), path["account"], path["operation_id"], req.get_body(), mode)
     )
+
+
+@app.route(route="deadletters", methods=["GET"])
+async def list_dead_letters(req: func.HttpRequest) -> func.HttpResponse:
+    return _respond(await letters.listed(await current(), req.params))
+
+
+@app.route(route="deadletters/{letter_id}", methods=["GET"])
+async def get_dead_letter(req: func.HttpRequest) -> func.HttpResponse:
+    return _respond(await letters.get(await current(), req.route_params["letter_id"]))
+
+
+@app.route(route="deadletters/replay", methods=["POST"])
+async def replay_dead_letters(req: func.HttpRequest) -> func.HttpResponse:
+    return _respond(await letters.replay_some(await current(), req.get_body()))
+
+
+@app.route(route="deadletters/{letter_id}/replay", methods=["POST"])
+async def replay_dead_letter(req: func.HttpRequest) -> func.HttpResponse:
+    return _respond(await letters.replay(await current(), req.route_params["letter_id"], req.get_body()))
+
+
+@app.route(route="deadletters/{letter_id}/discard", methods=["POST"])
+async def discard_dead_letter(req: func.HttpRequest) -> func.HttpResponse:
+    return _respond(await letters.discard(await current(), req.route_params["letter_id"], req.get_body()))
 
 
 @app.route(route="health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)

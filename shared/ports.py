@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 from shared.domain.capabilities import Capabilities
 from shared.domain.errors import FieldError, InvalidRequest
 from shared.domain.history import HistoryEntry
+from shared.domain.letters import LetterFilter, LetterStatus
 from shared.domain.messages import Message, Queue
 from shared.domain.notices import StatusNotice
 from shared.domain.policy import FlowPolicy
@@ -157,7 +158,7 @@ class ReplyQueues(Protocol):
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message nobody could act on. `body` is the original text (at most 64 KiB), or base64 of what was not text."""
+    """A message nobody could act on. `body` is the original text (at most 64 KiB), in base64 when it was no text."""
 
     id: str
     at: datetime
@@ -167,14 +168,45 @@ class DeadLetter:
     body: str
     signing_id: str | None = None
     encoding: Literal["text", "base64"] = "text"
+    status: LetterStatus = field(default_factory=LetterStatus)
+
+
+@dataclass(frozen=True)
+class LoadedLetter:
+    """A letter as it was read, with the etag that a later update depends on."""
+
+    letter: DeadLetter
+    etag: str
+
+
+@dataclass(frozen=True)
+class LetterPage:
+    """Letters without their bodies. `cursor` leads to the next page; None at the end."""
+
+    letters: Sequence[DeadLetter]
+    cursor: str | None = None
 
 
 class DeadLetterStore(Protocol):
-    async def add(self, letter: DeadLetter) -> None:
-        """Idempotent by id."""
+    """Open letters stay for ever, settled ones until housekeeping removes them."""
+
+    async def add(self, letter: DeadLetter) -> bool:
+        """Idempotent by id: False when it is there already, whatever has become of it."""
+
+    async def get(self, letter_id: str) -> LoadedLetter:
+        """Raises NotFound."""
+
+    async def update(self, loaded: LoadedLetter, status: LetterStatus) -> LoadedLetter:
+        """Conditional on `loaded.etag`. Raises ConcurrentUpdate."""
+
+    async def page(self, wanted: LetterFilter, limit: int, cursor: str | None = None) -> LetterPage:
+        """Newest first, at most `limit`, from where `cursor` points. Raises InvalidRequest for what is no cursor."""
+
+    async def remove_settled(self, before: datetime, limit: int) -> int:
+        """Removes at most `limit` letters that were settled before then; returns how many. Repetition is harmless."""
 
     async def list(self, limit: int) -> list[DeadLetter]:
-        """Newest first."""
+        """Newest first, whole."""
 
 
 class SubscriptionStore(Protocol):

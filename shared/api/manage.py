@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
+from pydantic import Field, StrictBool
 
 from shared.api.answers import Answer, answered, known_form, signing_view
-from shared.api.start_request import Moment, ParticipantBody, Text, field_errors
+from shared.api.bodies import Body as _Body
+from shared.api.bodies import read_body as _read
+from shared.api.start_request import Moment, ParticipantBody, Text
 from shared.domain.errors import FieldError, InvalidRequest
 from shared.domain.signing import Signing
 from shared.flow import manage, uncertain
+from shared.flow import replay as replay_flow
 from shared.ports import App
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class CancelBody(_Body):
@@ -38,20 +36,6 @@ class ConfirmBody(_Body):
 
 class RestartBody(_Body):
     nobodyWasInvited: StrictBool
-
-
-B = TypeVar("B", bound=BaseModel)
-
-
-def _read(kind: type[B], body: bytes) -> B:
-    try:
-        content = json.loads(body) if body.strip() else {}
-    except ValueError:
-        raise InvalidRequest("The body is not JSON.", code="invalid_json") from None
-    try:
-        return kind.model_validate(content)
-    except ValidationError as error:
-        raise InvalidRequest("The request does not fit.", fields=field_errors(error)) from None
 
 
 async def cancel(app: App, signing_id: str, body: bytes) -> Answer:
@@ -133,6 +117,16 @@ async def restart_start(app: App, signing_id: str, body: bytes) -> Answer:
         return await uncertain.restart(app, known_form(signing_id))
 
     return await _changed(work)
+
+
+async def replay(app: App, signing_id: str) -> Answer:
+    """`POST /api/signings/{id}/replay`: the signing, and the queues that got a message because of it."""
+
+    async def work() -> Answer:
+        done = await replay_flow.run(app, known_form(signing_id))
+        return Answer(200, {"signing": signing_view(done.signing), "queued": list(done.queued)})
+
+    return await answered(work)
 
 
 async def _changed(work: Callable[[], Awaitable[Signing]]) -> Answer:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from xml.sax.saxutils import escape
@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared import telemetry
 from shared.api.answers import Answer, problem, signing_view
-from shared.api.envelopes import Order, Unreadable, decode
+from shared.api.envelopes import Order, Reason, Unreadable, decode
 from shared.api.signings import read_blobs
 from shared.api.start_request import blobs_of, field_errors, parse_start_request, to_command
 from shared.domain.errors import (
@@ -29,6 +29,7 @@ from shared.domain.errors import (
     InvalidRequest,
     ReplyRefused,
     UnsupportedFeature,
+    WrongState,
 )
 from shared.domain.messages import Queue
 from shared.domain.signing import Signing
@@ -79,24 +80,37 @@ async def again(app: App, letter: DeadLetter) -> None:
 
     To put the message back on the queue would give it another id, and orders without a key would be new ones. That of
     a poisoned message is lost already: its letter names no order, and all of the message is run.
+
+    Raises WrongState when the order is refused again: its letter is then still needed.
     """
     raw = base64.b64decode(letter.body) if letter.encoding == "base64" else letter.body.encode()
     named = _LETTER.fullmatch(letter.id)
     if named is None:
         await run(app, letter.id.removeprefix(f"{Queue.REQUESTS.value}-"), raw)
         return
-    index = int(named["index"])
-    await _handle(app, _Item(named["message"], index, raw), decode(raw)[index])
+    item = _Item(named["message"], int(named["index"]), raw)
+    refused = await _handle(app, item, _at(decode(raw), item.index))
+    if refused is not None:
+        raise WrongState(
+            f"The order is refused again: {refused}.",
+            code="not_replayable",
+            next_step="Mend what it needs (a file in the inbox, an account, a queue) and replay, or discard it.",
+        )
 
 
-async def _handle(app: App, item: _Item, found: Order | Unreadable) -> None:
+def _at(found: Sequence[Order | Unreadable], index: int) -> Order | Unreadable:
+    """The order of that place. Another version of the decoder may see fewer."""
+    return found[index] if index < len(found) else Unreadable(Reason.ENVELOPE)
+
+
+async def _handle(app: App, item: _Item, found: Order | Unreadable) -> str | None:
+    """None when the order was taken in and answered, else the reason why it, or its answer, was set aside."""
     if isinstance(found, Unreadable):
-        await _set_aside(app, item, found.reason.value, "This cannot be read as an order.")
-    else:
-        await _take_in(app, item, found)
+        return await _set_aside(app, item, found.reason.value, "This cannot be read as an order.")
+    return await _take_in(app, item, found)
 
 
-async def _take_in(app: App, item: _Item, order: Order) -> None:
+async def _take_in(app: App, item: _Item, order: Order) -> str | None:
     body = {name: value for name, value in order.content.items() if name not in _Aside.model_fields}
     reply_to = order.content.get("replyTo")
     aside = _Aside(replyTo=reply_to if isinstance(reply_to, str) else None)
@@ -104,11 +118,11 @@ async def _take_in(app: App, item: _Item, order: Order) -> None:
         aside = _aside(order.content)
         signing = await _signing(app, item, body, order.key)
     except _FOR_GOOD as error:
-        await _set_aside(app, item, error.code, _detail(error))
+        refused = await _set_aside(app, item, error.code, _detail(error))
         await _reply(app, item, aside, problem_body=problem(error).body)
-    else:
-        telemetry.info("order_taken_in", message_id=item.message_id, signing_id=signing.id, account=signing.account)
-        await _reply(app, item, aside, signing=signing)
+        return refused
+    telemetry.info("order_taken_in", message_id=item.message_id, signing_id=signing.id, account=signing.account)
+    return await _reply(app, item, aside, signing=signing)
 
 
 def _aside(content: Mapping[str, Any]) -> _Aside:
@@ -129,8 +143,8 @@ async def _signing(app: App, item: _Item, body: Mapping[str, Any], envelope_key:
 
 async def _set_aside(
     app: App, item: _Item, reason: str, detail: str, *, suffix: str = "", signing: Signing | None = None
-) -> None:
-    """A dead letter with the whole message in it: what an operator can look at, and run again."""
+) -> str:
+    """A dead letter with the whole message in it: what an operator can look at, and run again. Returns `reason`."""
     telemetry.warning("order_set_aside", message_id=item.message_id, reason=reason)
     body, encoding = _as_text(item.raw)
     letter = DeadLetter(
@@ -144,6 +158,7 @@ async def _set_aside(
         encoding=encoding,
     )
     await app.dead_letters.add(letter)
+    return reason
 
 
 def _as_text(raw: bytes) -> tuple[str, Literal["text", "base64"]]:
@@ -172,13 +187,14 @@ async def _reply(
     *,
     signing: Signing | None = None,
     problem_body: Mapping[str, Any] | None = None,
-) -> None:
+) -> str | None:
     if aside.replyTo is None:
-        return
+        return None
     try:
         await app.replies.send(aside.replyTo, _reply_text(item, aside, signing, problem_body))
     except ReplyRefused as refusal:
-        await _set_aside(app, item, refusal.code, refusal.detail, suffix="-reply", signing=signing)
+        return await _set_aside(app, item, refusal.code, refusal.detail, suffix="-reply", signing=signing)
+    return None
 
 
 def _reply_text(item: _Item, aside: _Aside, signing: Signing | None, problem_body: Mapping[str, Any] | None) -> str:

@@ -94,7 +94,8 @@ class DownloadDocuments(Message):
 class NotifyCaller(Message):
     """On `caller-notifications`: deliver `event` (a CloudEvent) to `url`. `attempt` counts from 1.
 
-    `seq` names the announcement in the signing that this delivery settles.
+    `seq` names the announcement in the signing that this delivery settles. `replays` is that announcement's at the time
+    of sending: a message that an operator's replay has overtaken is left undelivered.
     """
 
     signing_id: str
@@ -102,3 +103,4 @@ class NotifyCaller(Message):
     url: str
     event: Mapping[str, Any]
     attempt: int = Field(default=1, ge=1)
+    replays: int = 0

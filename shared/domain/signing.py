@@ -171,7 +171,8 @@ class Announcement(Model):
     """One notification owed to the caller, born in the same write as the move that it tells of.
 
     `seq` is that move's number in the history, so that the event id (`signing id` + `seq`) is stable however often the
-    message is sent. It is settled when `delivered_at` or `given_up_reason` is set.
+    message is sent. It is settled when `delivered_at` or `given_up_reason` is set. `replays` counts how often an
+    operator had the deliveries begin anew.
     """
 
     seq: int
@@ -181,6 +182,7 @@ class Announcement(Model):
     next_attempt_at: datetime
     delivered_at: datetime | None = None
     given_up_reason: str | None = None
+    replays: int = 0
 
     @property
     def is_settled(self) -> bool:

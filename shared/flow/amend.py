@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -143,3 +143,15 @@ def flagged(signing: Signing, code: AttentionCode, detail: str, at: datetime) ->
     raised = signing.model_copy(update={"attention": Attention(code=code, detail=detail, since=at)})
     changed, entry = record(raised, EntryKind.ATTENTION, at, {"code": code.value})
     return changed, [entry]
+
+
+def cleared(change: Change, codes: Collection[AttentionCode], at: datetime) -> Change:
+    """`change` with the attention taken back too, when it is one of `codes`."""
+    signing, entries = change
+    if signing.attention is None or signing.attention.code not in codes:
+        return change
+    code = signing.attention.code
+    telemetry.info("attention_cleared", signing_id=signing.id, account=signing.account, code=code.value)
+    calm = signing.model_copy(update={"attention": None})
+    changed, entry = record(calm, EntryKind.ATTENTION_CLEARED, at, {"code": code.value})
+    return changed, [*entries, entry]

@@ -6,13 +6,14 @@ again from the same function: nothing about the next step is kept anywhere but i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
 from shared import telemetry
-from shared.domain.messages import DownloadDocuments, Message, NotifyCaller, Queue, RunStart
+from shared.domain.messages import DownloadDocuments, Message, NotifyCaller, ProviderEvent, Queue, RunStart
 from shared.domain.policy import FlowPolicy
 from shared.domain.signing import Announcement, Signing, State
+from shared.domain.states import Source
 from shared.flow.amend import Amended
 from shared.flow.cloud_event import cloud_event
 from shared.ports import App
@@ -53,6 +54,33 @@ def overdue(signing: Signing, now: datetime, policy: FlowPolicy) -> list[FollowU
     return found
 
 
+def whatever_is_open(signing: Signing) -> list[FollowUp]:
+    """All that the state calls for, no matter what is under way or when it is due: for an operator's replay."""
+    found: list[FollowUp] = [_notification(signing, owed) for owed in signing.announcements if not owed.is_settled]
+    if signing.state is State.REQUESTED:
+        found.append((Queue.STARTS, RunStart(signing_id=signing.id, traceparent=telemetry.current_trace())))
+    if signing.state in _READ_BACK and signing.provider_signing_id is not None:
+        found.append(_read_back(signing))
+    if signing.state is State.COMPLETED:
+        found.append(_download(signing))
+    return found
+
+
+# Where the provider may still know better than we do: open signings, and soft ends.
+_READ_BACK = frozenset({State.STARTED, State.EXPIRED, State.FAILED})
+
+
+def owed_anew(signing: Signing, now: datetime, seqs: Collection[int]) -> Signing:
+    """The signing with these announcements owed as if for the first time. What is under way for them ends by itself:
+    its message carries the former count of replays."""
+    anew = {"attempts": 0, "next_attempt_at": now, "delivered_at": None, "given_up_reason": None}
+    announcements = tuple(
+        owed.model_copy(update={**anew, "replays": owed.replays + 1}) if owed.seq in seqs else owed
+        for owed in signing.announcements
+    )
+    return signing.model_copy(update={"announcements": announcements})
+
+
 async def send_after(app: App, amended: Amended) -> bool:
     """Sends what the move calls for that `amended` was; False when it was none."""
     if amended.move is None:
@@ -75,6 +103,18 @@ def _download(signing: Signing) -> FollowUp:
     return Queue.DOWNLOADS, DownloadDocuments(signing_id=signing.id, traceparent=telemetry.current_trace())
 
 
+def _read_back(signing: Signing) -> FollowUp:
+    question = ProviderEvent(
+        account=signing.account,
+        source=Source.OPERATOR,
+        signing_id=signing.id,
+        provider_signing_id=signing.provider_signing_id,
+        access_key=signing.access_key,
+        traceparent=telemetry.current_trace(),
+    )
+    return Queue.EVENTS, question
+
+
 def _notification(signing: Signing, owed: Announcement) -> FollowUp:
     if signing.notify is None:
         raise ValueError("an announcement without an address to send it to")
@@ -84,6 +124,7 @@ def _notification(signing: Signing, owed: Announcement) -> FollowUp:
         url=signing.notify.url,
         event=cloud_event(signing, owed),
         attempt=owed.attempts + 1,
+        replays=owed.replays,
         traceparent=telemetry.current_trace(),
     )
     return Queue.NOTIFICATIONS, message

@@ -14,6 +14,9 @@ from shared.ports import App, DeadLetter
 
 async def run(app: App, message: NotifyCaller) -> None:
     """Delivers one event. A failure is recorded with the time of the next try, then queued for that time."""
+    if message.attempt > 1 and await _is_overtaken(app, message):
+        telemetry.info("notification_overtaken", signing_id=message.signing_id, attempt=message.attempt)
+        return
     problem = await _deliver(app, message)
     if problem is None:
         await app.signings.record_delivery(message.signing_id, _attempted(app, message, delivered=True))
@@ -37,6 +40,13 @@ async def run(app: App, message: NotifyCaller) -> None:
 
 # The receiver does not want any more (410), or its address may not be called.
 _FINAL = frozenset({"http_410", "refused"})
+
+
+async def _is_overtaken(app: App, message: NotifyCaller) -> bool:
+    """Whether this repetition has become needless: the receiver has the event, or an operator had it sent anew."""
+    signing = (await app.signings.load(message.signing_id)).signing
+    owed = next((one for one in signing.announcements if one.seq == message.seq), None)
+    return owed is not None and (owed.delivered_at is not None or owed.replays > message.replays)
 
 
 async def _deliver(app: App, message: NotifyCaller) -> str | None:
@@ -63,6 +73,7 @@ def _attempted(
         next_attempt_at=now + timedelta(seconds=pause),
         delivered_at=now if delivered else None,
         given_up_reason=given_up,
+        replays=message.replays,
     )
 
 
@@ -70,7 +81,7 @@ async def _give_up(app: App, message: NotifyCaller, reason: str) -> None:
     now = app.now()
     telemetry.error("caller_given_up", signing_id=message.signing_id, reason=reason, attempt=message.attempt)
     letter = DeadLetter(
-        id=f"notification-{message.signing_id}-{message.seq}",
+        id=_letter_id(message),
         at=now,
         queue=Queue.NOTIFICATIONS.value,
         reason=reason,
@@ -83,3 +94,9 @@ async def _give_up(app: App, message: NotifyCaller, reason: str) -> None:
     detail = "The caller could not be notified; the notification is kept as a dead letter."
     loaded = await app.signings.load(message.signing_id)
     await amend(app, loaded, lambda signing: flagged(signing, AttentionCode.NOTIFY_FAILED, detail, now))
+
+
+def _letter_id(message: NotifyCaller) -> str:
+    """One that was replayed and is given up again is a new letter; the one it was replayed from stays settled."""
+    first = f"notification-{message.signing_id}-{message.seq}"
+    return f"{first}-{message.replays}" if message.replays else first

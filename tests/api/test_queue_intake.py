@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.api import queue_intake
+from shared.domain.errors import WrongState
 from shared.domain.messages import Queue, RunStart
 from shared.domain.signing import Signing
 from shared.ports import DeadLetter
@@ -178,10 +179,10 @@ async def test_an_unsupported_wish_and_another_body_under_the_same_key_are_set_a
     await arrive(world, order(idempotencyKey="k", title="Other"), "m-2")
     world.provider.refuse_unknown_title = True
     await arrive(world, order(), "m-3")
-    assert [letter.reason for letter in (await letters(world)).values()] == [
+    assert {letter.reason for letter in (await letters(world)).values()} == {
         "idempotency_mismatch",
         "unsupported_feature",
-    ]
+    }
 
 
 async def test_a_letter_is_run_again_under_its_own_name() -> None:
@@ -206,10 +207,23 @@ async def test_the_letter_of_a_poisoned_message_is_run_as_a_whole() -> None:
     letter = DeadLetter(poison_id, world.app.now(), "signing-requests", "processing_failed", "", raw)
     await queue_intake.again(world.app, letter)
     assert len(await signings(world)) == 2
+    assert f"{poison_id}-0" not in await letters(world)
     bytes_letter = replace(letter, body=base64.b64encode(b"\xff").decode(), encoding="base64")
     await queue_intake.again(world.app, bytes_letter)
     unreadable = (await letters(world))[f"{poison_id}-0"]
     assert (unreadable.reason, base64.b64decode(unreadable.body)) == ("unreadable_encoding", b"\xff")
+
+
+async def test_an_order_that_is_refused_again_says_so_and_its_letter_is_kept() -> None:
+    world = World()
+    await arrive(world, in_blob("inbox/late.pdf"))
+    (letter,) = (await letters(world)).values()
+    with pytest.raises(WrongState) as refused:
+        await queue_intake.again(world.app, letter)
+    assert refused.value.code == "not_replayable"
+    await world.documents.stage("inbox/late.pdf", PDF, "application/pdf")
+    await queue_intake.again(world.app, letter)
+    assert len(await signings(world)) == 1
 
 
 async def test_a_message_without_an_id_is_not_guessed_at() -> None:

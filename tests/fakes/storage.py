@@ -7,18 +7,38 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
 
-from shared.domain.errors import AlreadyExists, ConcurrentUpdate, NotFound, ReplyRefused, TooLarge
+from shared.domain.errors import (
+    AlreadyExists,
+    ConcurrentUpdate,
+    FieldError,
+    InvalidRequest,
+    NotFound,
+    ReplyRefused,
+    TooLarge,
+)
 from shared.domain.history import HistoryEntry
 from shared.domain.inbox import inbox_address
+from shared.domain.letters import LetterFilter, LetterStatus, no_such_letter
 from shared.domain.messages import Message, Queue
 from shared.domain.reply_queues import DEFAULT_REPLY_QUEUES, may_be_replied_to
 from shared.domain.signing import Announcement, Signing
-from shared.ports import DeadLetter, DueSigning, Inspector, Loaded, RandomAccess, TokenRow, WrittenBlob
+from shared.ports import (
+    DeadLetter,
+    DueSigning,
+    Inspector,
+    LetterPage,
+    Loaded,
+    LoadedLetter,
+    RandomAccess,
+    TokenRow,
+    WrittenBlob,
+)
 
 INBOX_URL = "https://memory.blob.example/inbox"
 
@@ -273,16 +293,80 @@ class MemoryReplyQueues:
 
 
 class MemoryDeadLetterStore:
-    def __init__(self) -> None:
-        self._letters: dict[str, DeadLetter] = {}
+    """`ports.DeadLetterStore`. A cursor is the place of the last letter that was shown."""
 
-    async def add(self, letter: DeadLetter) -> None:
+    def __init__(self) -> None:
+        self._etags = count(1)
+        self._letters: dict[str, LoadedLetter] = {}
+
+    async def add(self, letter: DeadLetter) -> bool:
         await asyncio.sleep(0)
-        self._letters.setdefault(letter.id, letter)
+        if letter.id in self._letters:
+            return False
+        self._letters[letter.id] = LoadedLetter(letter, f'"{next(self._etags)}"')
+        return True
+
+    async def get(self, letter_id: str) -> LoadedLetter:
+        await asyncio.sleep(0)
+        found = self._letters.get(letter_id)
+        if found is None:
+            raise no_such_letter()
+        return found
+
+    async def update(self, loaded: LoadedLetter, status: LetterStatus) -> LoadedLetter:
+        await asyncio.sleep(0)
+        present = self._letters.get(loaded.letter.id)
+        if present is None or present.etag != loaded.etag:
+            raise ConcurrentUpdate(f"dead letter {loaded.letter.id} was changed meanwhile")
+        changed = LoadedLetter(replace(present.letter, status=status), f'"{next(self._etags)}"')
+        self._letters[loaded.letter.id] = changed
+        return changed
+
+    async def page(self, wanted: LetterFilter, limit: int, cursor: str | None = None) -> LetterPage:
+        await asyncio.sleep(0)
+        if cursor is not None and not re.fullmatch(r"[0-9]{20}-[0-9a-f]{64}", cursor):
+            raise InvalidRequest("The cursor does not fit.", fields=[FieldError("cursor", "not one of ours")])
+        behind = [
+            replace(letter, body="")
+            for letter in self._sorted()
+            if (cursor is None or _letter_place(letter) > cursor) and _is_wanted(letter, wanted)
+        ]
+        shown = behind[: max(limit, 0)]
+        return LetterPage(tuple(shown), _letter_place(shown[-1]) if shown and len(behind) > limit else None)
+
+    async def remove_settled(self, before: datetime, limit: int) -> int:
+        await asyncio.sleep(0)
+        old = [
+            letter.id
+            for letter in self._sorted()
+            if letter.status.settled_at is not None and letter.status.settled_at < before
+        ][:limit]
+        for letter_id in old:
+            del self._letters[letter_id]
+        return len(old)
 
     async def list(self, limit: int) -> list[DeadLetter]:
         await asyncio.sleep(0)
-        return sorted(self._letters.values(), key=lambda letter: letter.at, reverse=True)[:limit]
+        return [*self._sorted()[:limit]]
+
+    def _sorted(self) -> Sequence[DeadLetter]:
+        return sorted((loaded.letter for loaded in self._letters.values()), key=_letter_place)
+
+
+def _letter_place(letter: DeadLetter) -> str:
+    reversed_time = 10**13 - int(letter.at.timestamp() * 1000)
+    return f"{reversed_time:020}-{hashlib.sha256(letter.id.encode()).hexdigest()}"
+
+
+def _is_wanted(letter: DeadLetter, wanted: LetterFilter) -> bool:
+    return (
+        wanted.reason in (None, letter.reason)
+        and wanted.queue in (None, letter.queue)
+        and wanted.signing_id in (None, letter.signing_id)
+        and (wanted.since is None or letter.at >= wanted.since)
+        and (wanted.before is None or letter.at < wanted.before)
+        and wanted.is_open in (None, letter.status.is_open)
+    )
 
 
 @dataclass(frozen=True)
