@@ -20,6 +20,7 @@ from shared.storage.accounts import TableSubscriptionStore, TableTokenStore
 from shared.storage.blobs import BlobDocumentStore
 from shared.storage.clients import Endpoints, StorageClients
 from shared.storage.letters import TableDeadLetterStore
+from shared.storage.pace import TablePaceStore
 from shared.storage.queues import StorageMessageQueue
 from shared.storage.signings import TableSigningStore
 from shared.verification.address import CallbackAddresses
@@ -56,6 +57,7 @@ def build(settings: Settings) -> Deployment:
         queue=StorageMessageQueue(clients),
         dead_letters=TableDeadLetterStore(clients),
         subscriptions=TableSubscriptionStore(clients),
+        pace=TablePaceStore(clients),
         notifier=HttpNotifier(settings.notifier),
         addresses=CallbackAddresses(settings.public_url, settings.callback_keys),
         policy=settings.policy,

@@ -38,6 +38,14 @@ class DueSigning:
     handle: tuple[str, str]
 
 
+@dataclass(frozen=True)
+class OldClaim:
+    """A lookup row seen by housekeeping. `handle` is the store's own, for `SigningStore.forget_claim`."""
+
+    signing_id: str
+    handle: tuple[str, str, str]
+
+
 class SigningStore(Protocol):
     """Signings, their history, and the indexes that lead to them (design 8)."""
 
@@ -72,6 +80,20 @@ class SigningStore(Protocol):
     async def settle_due(self, row: DueSigning) -> None:
         """Removes a due row that has been dealt with. Absence is fine."""
 
+    async def mark_all_due(self, times: Mapping[str, datetime]) -> None:
+        """`mark_due` for many signings, by id, in fewer calls. All of them are there when it returns; a failure may
+        leave some."""
+
+    async def settle_all_due(self, rows: Sequence[DueSigning]) -> None:
+        """`settle_due` for many rows, in fewer calls."""
+
+    def claims_before(self, kind: str, before: datetime) -> AsyncIterator[OldClaim]:
+        """The claims of this kind made before that time, in no order: a walk that was cut short does not begin at the
+        same place the next time."""
+
+    async def forget_claim(self, claim: OldClaim) -> None:
+        """Removes this very claim; one that is gone, or was made anew since it was read, is left at that."""
+
 
 class DocumentStore(Protocol):
     """Bytes. Staged documents wait here for the provider; signed files are written once and never changed."""
@@ -84,6 +106,9 @@ class DocumentStore(Protocol):
 
     async def delete_staged(self, blobs: Sequence[str]) -> None:
         """Removes staged documents by address. Absence is fine."""
+
+    def staged_before(self, before: datetime) -> AsyncIterator[WrittenBlob]:
+        """The staged documents last written before that time, without their hashes; `delete` removes one of them."""
 
     async def write_once(
         self,
@@ -135,6 +160,14 @@ class RandomAccess(Protocol):
 class MessageQueue(Protocol):
     async def send(self, queue: Queue, message: Message, *, delay_seconds: float = 0) -> None:
         """Returns once the queue has it. Messages do not expire."""
+
+
+class PaceStore(Protocol):
+    """Time slots for work that can wait, per account and shared by all instances: not for the hot path."""
+
+    async def reserve(self, account: str, calls: int, seconds_per_call: float, now: datetime) -> datetime:
+        """When the first of so many calls may be made; the others follow at that distance. Slots begin at `now`, or
+        where the earlier ones of this account end. Raises ConcurrentUpdate when others were faster each time."""
 
 
 @dataclass(frozen=True)
@@ -404,6 +437,7 @@ class App:
     queue: MessageQueue
     dead_letters: DeadLetterStore
     subscriptions: SubscriptionStore
+    pace: PaceStore
     notifier: Notifier
     addresses: Addresses
     policy: FlowPolicy

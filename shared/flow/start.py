@@ -103,6 +103,7 @@ async def _lease(app: App, loaded: Loaded, owner: str) -> Loaded | None:
             "lease_owner": owner,
             "lease_until": now + timedelta(seconds=app.policy.start_lease_seconds),
             "attempts": start.attempts + 1,
+            "next_attempt_at": None,
         }
     )
     signing, entry = record(
@@ -170,10 +171,14 @@ _RELEASED: dict[str, object] = {"lease_owner": None, "lease_until": None}
 async def _postpone(app: App, loaded: Loaded, error: Retryable) -> Loaded:
     """The provider cannot now. A call that may have invited people leaves its mark: proof is looked for first."""
     is_open = loaded.signing.start.is_uncertain and not _certainly_not_sent(error)
+    pause = app.policy.invite_proof_after_seconds if is_open else _pause(app, loaded.signing.start, error)
+    next_attempt_at = app.now() + timedelta(seconds=pause)
 
     def release(signing: Signing) -> Change:
         kept = signing.start.inviting_at if is_open else None
-        progress = signing.start.model_copy(update=_RELEASED | {"inviting_at": kept})
+        progress = signing.start.model_copy(
+            update=_RELEASED | {"inviting_at": kept, "next_attempt_at": next_attempt_at}
+        )
         entry_facts = {"code": error.code, "uncertain": str(is_open).lower()}
         changed, entry = record(
             signing.model_copy(update={"start": progress}), EntryKind.START_ATTEMPT, app.now(), entry_facts
@@ -188,10 +193,8 @@ async def _postpone(app: App, loaded: Loaded, error: Retryable) -> Loaded:
         reason="uncertain" if is_open else "retryable",
         provider_status_code=error.provider_status_code,
     )
-    if is_open:
-        await _again(app, released.signing, app.policy.invite_proof_after_seconds)
-    elif _is_starting(released.signing):
-        await _again(app, released.signing, _pause(app, released.signing.start, error))
+    if is_open or _is_starting(released.signing):
+        await _again(app, released.signing, pause)
     return released.loaded
 
 

@@ -21,6 +21,7 @@ from tests.fakes.provider import DONE, MemoryProvider
 from tests.fakes.storage import (
     MemoryDeadLetterStore,
     MemoryDocumentStore,
+    MemoryPaceStore,
     MemoryQueue,
     MemorySigningStore,
     MemorySubscriptionStore,
@@ -56,6 +57,7 @@ class World:
         self.signings = MemorySigningStore()
         self.documents = MemoryDocumentStore()
         self.queue = MemoryQueue()
+        self.pace = MemoryPaceStore()
         self.dead_letters = MemoryDeadLetterStore()
         self.notifier = MemoryNotifier()
         self.app = App(
@@ -65,6 +67,7 @@ class World:
             queue=self.queue,
             dead_letters=self.dead_letters,
             subscriptions=MemorySubscriptionStore(),
+            pace=self.pace,
             notifier=self.notifier,
             addresses=CallbackAddresses("https://app.example", [b"k" * 32]),
             policy=policy or FlowPolicy(),
