@@ -22,7 +22,7 @@ def after(seconds: float) -> datetime:
 
 def looks(one: Signing, seconds: float) -> list[float]:
     """The ages at which the signing is looked at, when each look comes on time."""
-    found, now = [], NOW
+    found, now = list[float](), NOW
     while True:
         now = next_look(one, now + timedelta(seconds=POLICY.reconcile_min_seconds), POLICY)
         if now > after(seconds):

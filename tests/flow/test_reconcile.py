@@ -230,7 +230,7 @@ async def test_a_download_that_waits_for_a_throttling_provider_is_not_doubled() 
     world = World()
     signing = await world.completed()
     world.with_policy(throttle_max_seconds=7200.0)
-    world.provider.downloads = [Throttled("slow", retry_after_seconds=7200)]  # type: ignore[list-item]
+    world.provider.downloads = [Throttled("slow", retry_after_seconds=7200)]
     await world.run(DownloadDocuments(signing_id=signing.id))
     world.queue.take()
     world.forward(3600)
