@@ -13,6 +13,7 @@ from shared.api.answers import Answer, FileAnswer
 from shared.bootstrap import current, utc_now
 from shared.domain.messages import DownloadDocuments, Message, NotifyCaller, ProviderEvent, Queue, RunStart
 from shared.flow import apply, download, notify, poison, receive, reconcile, start
+from shared.flow import housekeeping as housekeeping_flow
 from shared.verification.raw import RawCallback
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
@@ -20,6 +21,7 @@ app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 STORAGE = "CountersignStorage"
 # Well below `functionTimeout`: on that the host restarts the whole worker (host guide C4).
 RECONCILE_SECONDS = 240.0
+HOUSEKEEPING_SECONDS = 240.0
 
 M = TypeVar("M", bound=Message)
 
@@ -236,3 +238,8 @@ async def poison_orders(msg: func.QueueMessage) -> None:
 @app.timer_trigger(arg_name="timer", schedule="%ReconcileSchedule%")
 async def reconcile_signings(timer: func.TimerRequest) -> None:
     await reconcile.run(await current(), budget_seconds=RECONCILE_SECONDS)
+
+
+@app.timer_trigger(arg_name="timer", schedule="%HousekeepingSchedule%")
+async def housekeeping(timer: func.TimerRequest) -> None:
+    await housekeeping_flow.run(await current(), budget_seconds=HOUSEKEEPING_SECONDS)

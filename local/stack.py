@@ -107,6 +107,7 @@ def app_settings(azurite: Azurite, sandboxes: Mapping[str, Any], app_port: int) 
         "AzureWebJobsStorage": azurite.connection_string,
         "CountersignStorage": azurite.connection_string,
         "ReconcileSchedule": "0 */5 * * * *",
+        "HousekeepingSchedule": "0 40 */6 * * *",
         "Countersign__PublicUrl": f"http://127.0.0.1:{app_port}",
         "Countersign__CallbackKeys": base64.b64encode(secrets.token_bytes(32)).decode(),
         "Countersign__CreateStorageLayout": "true",

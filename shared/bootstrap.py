@@ -20,6 +20,7 @@ from shared.storage.accounts import TableSubscriptionStore, TableTokenStore
 from shared.storage.blobs import BlobDocumentStore
 from shared.storage.clients import Endpoints, StorageClients
 from shared.storage.letters import TableDeadLetterStore
+from shared.storage.pace import TablePaceStore
 from shared.storage.queues import StorageMessageQueue, StorageReplyQueues
 from shared.storage.signings import TableSigningStore
 from shared.verification.address import CallbackAddresses
@@ -57,6 +58,7 @@ def build(settings: Settings) -> Deployment:
         replies=StorageReplyQueues(clients, settings.reply_queues),
         dead_letters=TableDeadLetterStore(clients),
         subscriptions=TableSubscriptionStore(clients),
+        pace=TablePaceStore(clients),
         notifier=HttpNotifier(settings.notifier),
         addresses=CallbackAddresses(settings.public_url, settings.callback_keys),
         policy=settings.policy,

@@ -39,6 +39,14 @@ class DueSigning:
     handle: tuple[str, str]
 
 
+@dataclass(frozen=True)
+class OldClaim:
+    """A lookup row seen by housekeeping. `handle` is the store's own, for `SigningStore.forget_claim`."""
+
+    signing_id: str
+    handle: tuple[str, str, str]
+
+
 class SigningStore(Protocol):
     """Signings, their history, and the indexes that lead to them (design 8)."""
 
@@ -80,6 +88,20 @@ class SigningStore(Protocol):
     async def settle_due(self, row: DueSigning) -> None:
         """Removes a due row that has been dealt with. Absence is fine."""
 
+    async def mark_all_due(self, times: Mapping[str, datetime]) -> None:
+        """`mark_due` for many signings, by id, in fewer calls. All of them are there when it returns; a failure may
+        leave some."""
+
+    async def settle_all_due(self, rows: Sequence[DueSigning]) -> None:
+        """`settle_due` for many rows, in fewer calls."""
+
+    def claims_before(self, kind: str, before: datetime) -> AsyncIterator[OldClaim]:
+        """The claims of this kind made before that time, in no order: a walk that was cut short does not begin at the
+        same place the next time."""
+
+    async def forget_claim(self, claim: OldClaim) -> None:
+        """Removes this very claim; one that is gone, or was made anew since it was read, is left at that."""
+
 
 class DocumentStore(Protocol):
     """Bytes. Staged documents wait here for the provider; signed files are written once and never changed."""
@@ -96,6 +118,9 @@ class DocumentStore(Protocol):
 
     async def delete_staged(self, blobs: Sequence[str]) -> None:
         """Removes staged documents by address. Absence is fine."""
+
+    def staged_before(self, before: datetime) -> AsyncIterator[WrittenBlob]:
+        """The staged documents last written before that time, without their hashes; `delete` removes one of them."""
 
     async def write_once(
         self,
@@ -154,6 +179,14 @@ class ReplyQueues(Protocol):
 
     async def send(self, queue: str, text: str) -> None:
         """Returns once the queue has it. Raises ReplyRefused for a queue that may not be written to, or is missing."""
+
+
+class PaceStore(Protocol):
+    """Time slots for work that can wait, per account and shared by all instances: not for the hot path."""
+
+    async def reserve(self, account: str, calls: int, seconds_per_call: float, now: datetime) -> datetime:
+        """When the first of so many calls may be made; the others follow at that distance. Slots begin at `now`, or
+        where the earlier ones of this account end. Raises ConcurrentUpdate when others were faster each time."""
 
 
 @dataclass(frozen=True)
@@ -460,6 +493,7 @@ class App:
     replies: ReplyQueues
     dead_letters: DeadLetterStore
     subscriptions: SubscriptionStore
+    pace: PaceStore
     notifier: Notifier
     addresses: Addresses
     policy: FlowPolicy

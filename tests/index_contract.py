@@ -40,6 +40,7 @@ EXPECTED = {
     "poison_download": "queueTrigger",
     "poison_notification": "queueTrigger",
     "reconcile_signings": "timerTrigger",
+    "housekeeping": "timerTrigger",
 }
 
 

@@ -28,6 +28,18 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True)
+class Calls:
+    """About how many calls one piece of work costs at the provider: for pacing, so rather too many than too few."""
+
+    fixed: int = 1
+    per_document: int = 0
+    per_participant: int = 0
+
+    def of(self, documents: int, participants: int) -> int:
+        return self.fixed + self.per_document * documents + self.per_participant * participants
+
+
+@dataclass(frozen=True)
 class Capabilities:
     """`media_types` are those accepted for signing; `languages` the invitation languages (lower case, ISO 639-1).
 
@@ -55,3 +67,6 @@ class Capabilities:
     evidence: bool = False
     reads_callback_body: bool = True
     actions: frozenset[Action] = frozenset()
+    start_calls: Calls = Calls(2, per_document=2, per_participant=1)
+    status_calls: Calls = Calls()
+    download_calls: Calls = Calls(1, per_document=1)

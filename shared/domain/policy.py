@@ -26,16 +26,23 @@ class FlowPolicy:
     # ... and a person is told when there is still no proof after this.
     start_uncertain_after_seconds: float = 15 * MINUTE
 
-    # How soon reconcile looks at a signing: a share of its age between these two.
+    # How soon reconcile looks at a signing: a share of its age between these two (domain/schedule.py).
     reconcile_min_seconds: float = 15 * MINUTE
     reconcile_max_seconds: float = 6 * HOUR
+    # ... and at most this while our own work on it is not done: being started, being downloaded.
+    reconcile_busy_max_seconds: float = HOUR
     reconcile_age_share: float = 0.1
     reconcile_batch: int = 200
+    # How long after a deadline the provider is asked what has become of the signing.
+    deadline_grace_seconds: float = 5 * MINUTE
+    # The share of an account's calls (100 a minute) that reconcile may cause; the rest is for callers and callbacks.
+    reconcile_calls_per_minute: int = 60
     # How long reconcile keeps looking at a signing that expired or failed softly.
     soft_end_watch_seconds: float = 14 * 24 * HOUR
 
-    # How long a repeat of a start finds the first one again; after this its key may be forgotten.
-    idempotency_window_seconds: float = 14 * DAY
+    # A started signing that the provider does not know is given up no sooner than this after its invitation: a look
+    # right after the start may come before the provider's own copies agree.
+    provider_gone_after_seconds: float = 10 * MINUTE
 
     # A follow-up message that was not acted upon for so long is taken for lost.
     follow_up_grace_seconds: float = 10 * MINUTE
@@ -57,6 +64,13 @@ class FlowPolicy:
     # A provider that is down: doubling pauses, from the first up to the longest of throttling above.
     outage_retry_seconds: float = 15.0
 
+    # How long a repeat of a start finds the first one again; after that its key is forgotten once its signing is over.
+    idempotency_window_seconds: float = 14 * DAY
+    # A staged document that no start needs any more is removed when it is this old.
+    staging_seconds: float = 7 * DAY
+    # A dead letter that was replayed or discarded is kept this long; one that waits for a person is kept for ever.
+    letter_retention_seconds: float = 180 * DAY
+
     max_documents: int = 20
     max_participants: int = 50
     max_document_bytes: int = 50 * 1024 * 1024
@@ -66,10 +80,6 @@ class FlowPolicy:
         return float(
             min(self.download_retry_first_seconds * 2 ** max(attempts - 1, 0), self.download_retry_last_seconds)
         )
-
-    def reconcile_pause(self, age_seconds: float) -> float:
-        """Seconds until reconcile looks again at an open signing of this age."""
-        return min(max(age_seconds * self.reconcile_age_share, self.reconcile_min_seconds), self.reconcile_max_seconds)
 
     def notify_pause(self, attempt: int) -> float | None:
         """Seconds before the delivery after number `attempt`, or None when the schedule is used up."""

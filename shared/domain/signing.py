@@ -131,7 +131,8 @@ class StartProgress(Model):
 
     `facts` are the provider's own checkpoints, text to text. `inviting_at` is set before the one call that makes the
     provider invite people, `invited_at` after its answer: the first without the second means that nobody may call
-    again before there is proof. `lease_*` says which worker is at it.
+    again before there is proof. `lease_*` says which worker is at it, `next_attempt_at` when the queue brings the next
+    one.
     """
 
     facts: Mapping[str, str] = Field(default_factory=dict)
@@ -140,6 +141,7 @@ class StartProgress(Model):
     lease_owner: str | None = None
     lease_until: datetime | None = None
     attempts: int = 0
+    next_attempt_at: datetime | None = None
 
     @property
     def is_uncertain(self) -> bool:
@@ -245,3 +247,8 @@ class Signing(Model):
     def is_over(self) -> bool:
         """Nothing more is expected: stored, or ended without documents. Soft ends may still be overtaken."""
         return self.state not in (State.REQUESTED, State.STARTED, State.COMPLETED)
+
+    @property
+    def is_told(self) -> bool:
+        """No notification is owed to the caller any more."""
+        return all(owed.is_settled for owed in self.announcements)

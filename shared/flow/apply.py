@@ -6,6 +6,7 @@ The message itself is never believed: it says where to look. The provider's own 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from shared import telemetry
 from shared.domain.errors import NotFound, Permanent, ProviderNotFound, Retryable, Throttled, Unauthorised
@@ -13,6 +14,7 @@ from shared.domain.history import EntryKind, record
 from shared.domain.messages import ProviderEvent, Queue
 from shared.domain.signing import AttentionCode, Failure, Participant, Progress, Signing, State
 from shared.domain.states import Event, EventKind, Source
+from shared.flow import pace
 from shared.flow.amend import Change, amend, doubled, flagged, moved
 from shared.flow.follow_up import overdue, send_after, send_all, still_open
 from shared.flow.start_log import PROVIDER_SIGNING_ID, claim_provider_signing_id, lookup_key
@@ -22,6 +24,7 @@ from shared.ports import App, Loaded, ParticipantProgress, ProviderStatus
 MAX_READ_BACKS = 12
 MAX_LAG_READ_BACKS = 4
 _REMEMBERED_EVENT_KEYS = 20
+_MAX_SLOTS = 3
 
 
 async def run(app: App, message: ProviderEvent, *, redelivered: bool) -> None:
@@ -119,10 +122,12 @@ async def _settle(app: App, loaded: Loaded, message: ProviderEvent, read_back: R
         telemetry.warning(
             "unknown_provider_status", signing_id=before.id, provider_status=read_back.status.provider_status
         )
-    saved = await amend(app, loaded, lambda signing: _change(app, signing, message, read_back))
+    download_at = await _download_slot(app, before, message, read_back.status)
+    delay = (download_at - app.now()).total_seconds() if download_at else 0
+    saved = await amend(app, loaded, lambda signing: _change(app, signing, message, read_back, download_at))
     if message.claims_end and read_back.status.kind is EventKind.ACCEPTED and not saved.signing.is_over:
         await _ask_whether_it_lags(app, saved.signing, message)
-    if await send_after(app, saved):
+    if await send_after(app, saved, {Queue.DOWNLOADS: delay}):
         await _expect_soon(app, saved.signing)
         if before.state is State.REQUESTED:
             # The provider has the documents, whatever becomes of the start call that has not returned.
@@ -143,6 +148,14 @@ async def _ask_whether_it_lags(app: App, signing: Signing, message: ProviderEven
     await app.queue.send(Queue.EVENTS, again, delay_seconds=pause)
 
 
+async def _download_slot(app: App, signing: Signing, message: ProviderEvent, status: ProviderStatus) -> datetime | None:
+    """What reconcile found may be one of hundreds, and their downloads must not all come at once."""
+    is_found = message.source is Source.RECONCILE and status.kind is EventKind.ALL_SIGNED
+    if not is_found or signing.state in (State.COMPLETED, State.STORED):
+        return None
+    return await pace.slot(app, Queue.DOWNLOADS, signing)
+
+
 async def _expect_soon(app: App, signing: Signing) -> None:
     """A lost download must be noticed sooner than a quiet open signing would be looked at. The first look of a young
     signing comes soon enough."""
@@ -151,11 +164,15 @@ async def _expect_soon(app: App, signing: Signing) -> None:
         await app.signings.mark_due(signing.id, app.soon())
 
 
-def _change(app: App, signing: Signing, message: ProviderEvent, read_back: ReadBack) -> Change | None:
+def _change(
+    app: App, signing: Signing, message: ProviderEvent, read_back: ReadBack, download_at: datetime | None
+) -> Change | None:
     if _is_other(signing, read_back.provider_signing_id):
         # The start call has returned meanwhile, and with another id.
         return _doubled(app, signing, message, read_back)
     updates: dict[str, object] = {}
+    if download_at is not None and signing.state is not State.COMPLETED:
+        updates["download"] = signing.download.model_copy(update={"next_attempt_at": download_at})
     if signing.provider_signing_id is None:
         updates["provider_signing_id"] = read_back.provider_signing_id
     if read_back.status.participants:
@@ -215,16 +232,26 @@ def _advance(person: Participant, news: ParticipantProgress | None) -> Participa
 
 async def _ask_again(app: App, signing: Signing, message: ProviderEvent, error: Retryable) -> None:
     """The provider cannot answer now. A new message with a delay keeps this one out of the poison queue."""
-    if message.source is Source.RECONCILE or message.attempt >= MAX_READ_BACKS:
+    is_reconcile = message.source is Source.RECONCILE
+    if message.attempt >= MAX_READ_BACKS or (is_reconcile and not _may_ask_later(message, error)):
         telemetry.warning("read_back_left_to_reconcile", signing_id=signing.id, code=error.code)
         return
     if isinstance(error, Throttled):
         pause = app.policy.throttle_pause(error.retry_after_seconds)
     else:
         pause = app.policy.outage_pause(message.attempt)
+    if is_reconcile:
+        # A new slot, not before the provider wants to be asked: the whole account becomes slower, and no other.
+        again_at = await pace.slot(app, Queue.EVENTS, signing, app.now() + timedelta(seconds=pause))
+        pause = (again_at - app.now()).total_seconds()
     telemetry.info("read_back_postponed", signing_id=signing.id, code=error.code, delay_seconds=pause)
     again = message.model_copy(update={"attempt": message.attempt + 1})
     await app.queue.send(Queue.EVENTS, again, delay_seconds=pause)
+
+
+def _may_ask_later(message: ProviderEvent, error: Retryable) -> bool:
+    """A question that came at a full moment is worth another slot; one that is down is looked at again anyway."""
+    return isinstance(error, Throttled) and message.attempt <= _MAX_SLOTS
 
 
 async def _not_there(app: App, loaded: Loaded, message: ProviderEvent, error: ProviderNotFound) -> None:
@@ -237,6 +264,9 @@ async def _not_there(app: App, loaded: Loaded, message: ProviderEvent, error: Pr
     if message.source is not Source.RECONCILE:
         await _ask_again(app, signing, message, error_as_retryable(error))
         return
+    if _is_fresh(app, signing):
+        telemetry.info("not_there_yet", signing_id=signing.id, account=signing.account)
+        return
     event = Event(EventKind.FAILED, app.now(), message.source)
     failure = Failure(code=error.code, detail="The provider no longer has this signing.", next_step=error.next_step)
 
@@ -244,6 +274,11 @@ async def _not_there(app: App, loaded: Loaded, message: ProviderEvent, error: Pr
         return moved(current, event, {"failure": failure}) if current.state is State.STARTED else None
 
     await send_after(app, await amend(app, loaded, gone))
+
+
+def _is_fresh(app: App, signing: Signing) -> bool:
+    began = signing.start.invited_at or signing.created_at
+    return (app.now() - began).total_seconds() < app.policy.provider_gone_after_seconds
 
 
 def error_as_retryable(error: Permanent) -> Retryable:

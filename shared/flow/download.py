@@ -50,7 +50,7 @@ async def run(app: App, message: DownloadDocuments) -> None:
     except ArchiveNotReady as error:
         await _retry_later(app, loaded, error.reason)
     except Throttled as error:
-        await _again(app, signing, app.policy.throttle_pause(error.retry_after_seconds))
+        await _wait(app, loaded, app.policy.throttle_pause(error.retry_after_seconds))
     except (Retryable, Permanent) as error:
         # Even a refusal: credentials get repaired, and a signed document is never given up.
         await _retry_later(app, loaded, error.code)
@@ -243,6 +243,19 @@ async def _retry_later(app: App, loaded: Loaded, reason: str) -> None:
         "download_postponed", signing_id=saved.signing.id, reason=reason, attempt=attempts, delay_seconds=pause
     )
     await _again(app, saved.signing, pause)
+
+
+async def _wait(app: App, loaded: Loaded, pause: float) -> None:
+    """Not an attempt: none was made. That the next one waits in the queue is noted, or reconcile would send more."""
+    at = app.now() + timedelta(seconds=pause)
+
+    def note(signing: Signing) -> Change | None:
+        if signing.state is not State.COMPLETED:
+            return None
+        return signing.model_copy(update={"download": signing.download.model_copy(update={"next_attempt_at": at})}), ()
+
+    await amend(app, loaded, note)
+    await _again(app, loaded.signing, pause)
 
 
 async def _again(app: App, signing: Signing, delay_seconds: float) -> None:

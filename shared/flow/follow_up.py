@@ -6,7 +6,7 @@ again from the same function: nothing about the next step is kept anywhere but i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from shared import telemetry
@@ -47,7 +47,7 @@ def overdue(signing: Signing, now: datetime, policy: FlowPolicy) -> list[FollowU
         for owed in signing.announcements
         if not owed.is_settled and owed.next_attempt_at + grace <= now
     ]
-    if signing.state is State.REQUESTED and not _is_leased(signing, now):
+    if signing.state is State.REQUESTED and not _is_leased(signing, now) and not _is_expected(signing, now, grace):
         found.append((Queue.STARTS, RunStart(signing_id=signing.id, traceparent=telemetry.current_trace())))
     if signing.state is State.COMPLETED and (signing.download.next_attempt_at or signing.updated_at) + grace <= now:
         found.append(_download(signing))
@@ -81,22 +81,27 @@ def owed_anew(signing: Signing, now: datetime, seqs: Collection[int]) -> Signing
     return signing.model_copy(update={"announcements": announcements})
 
 
-async def send_after(app: App, amended: Amended) -> bool:
+async def send_after(app: App, amended: Amended, delays: Mapping[Queue, float] | None = None) -> bool:
     """Sends what the move calls for that `amended` was; False when it was none."""
     if amended.move is None:
         return False
-    await send_all(app, after_move(amended.signing, amended.move.seq))
+    await send_all(app, after_move(amended.signing, amended.move.seq), delays)
     return True
 
 
-async def send_all(app: App, messages: Iterable[FollowUp]) -> None:
-    """Sends each message without delay."""
+async def send_all(app: App, messages: Iterable[FollowUp], delays: Mapping[Queue, float] | None = None) -> None:
+    """Sends each message, without delay where `delays` has none for its queue."""
     for queue, message in messages:
-        await app.queue.send(queue, message)
+        await app.queue.send(queue, message, delay_seconds=(delays or {}).get(queue, 0))
 
 
 def _is_leased(signing: Signing, now: datetime) -> bool:
     return signing.start.lease_until is not None and signing.start.lease_until > now
+
+
+def _is_expected(signing: Signing, now: datetime, grace: timedelta) -> bool:
+    """The message of the next attempt waits in the queue: one more would have a life of its own beside it."""
+    return signing.start.next_attempt_at is not None and now < signing.start.next_attempt_at + grace
 
 
 def _download(signing: Signing) -> FollowUp:

@@ -109,6 +109,7 @@ async def _lease(app: App, loaded: Loaded, owner: str) -> Loaded | None:
             "lease_owner": owner,
             "lease_until": now + timedelta(seconds=app.policy.start_lease_seconds),
             "attempts": start.attempts + 1,
+            "next_attempt_at": None,
         }
     )
     signing, entry = record(
@@ -193,8 +194,11 @@ async def _postpone(app: App, loaded: Loaded, owner: str, error: Retryable) -> L
         if not _is_held(signing, owner):
             return None
         is_open = signing.start.is_uncertain and not _certainly_not_sent(error)
-        kept = signing.start.inviting_at if is_open else None
-        progress = signing.start.model_copy(update=_RELEASED | {"inviting_at": kept})
+        kept = signing.start.model_copy(
+            update=_RELEASED | {"inviting_at": signing.start.inviting_at if is_open else None}
+        )
+        next_attempt_at = app.now() + timedelta(seconds=_pause_after(app, kept, error))
+        progress = kept.model_copy(update={"next_attempt_at": next_attempt_at})
         entry_facts = {"code": error.code, "uncertain": str(is_open).lower()}
         changed, entry = record(
             signing.model_copy(update={"start": progress}), EntryKind.START_ATTEMPT, app.now(), entry_facts
@@ -212,15 +216,18 @@ async def _postpone(app: App, loaded: Loaded, owner: str, error: Retryable) -> L
     )
     if not released.entries:
         telemetry.warning("start_lease_lost", signing_id=released.signing.id)
-    elif is_open:
-        await _again(app, released.signing, app.policy.invite_proof_after_seconds)
     else:
-        await _again(app, released.signing, _pause(app, released.signing.start, error))
+        await _again(app, released.signing, _pause_after(app, released.signing.start, error))
     return released.loaded
 
 
 def _certainly_not_sent(error: Retryable) -> bool:
     return isinstance(error, Throttled) or (isinstance(error, Unavailable) and not error.sent)
+
+
+def _pause_after(app: App, progress: StartProgress, error: Retryable) -> float:
+    """Seconds until the next look: for proof, where people may have been invited, else for the next attempt."""
+    return app.policy.invite_proof_after_seconds if progress.is_uncertain else _pause(app, progress, error)
 
 
 def _pause(app: App, progress: StartProgress, error: Retryable) -> float:

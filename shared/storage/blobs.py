@@ -68,6 +68,11 @@ class BlobDocumentStore:
                 raise ValueError("only staged documents are deleted like this")
             await _delete_if_there(self._blob(blob))
 
+    async def staged_before(self, before: datetime) -> AsyncIterator[WrittenBlob]:
+        async for item in self._clients.container(STAGING).list_blobs():
+            if item.last_modified < before:
+                yield _written(f"{STAGING}/{item.name}", item.size, "", item.etag, item.last_modified)
+
     async def write_once(
         self,
         blob: str,

@@ -6,21 +6,31 @@ to the present bucket is one range at the front of the table, whatever lies behi
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+
+from azure.core.exceptions import HttpResponseError
+from azure.data.tables import TransactionOperation
 
 from shared.ports import DueSigning
 from shared.storage.clients import DUE, StorageClients
-from shared.storage.tables import time_of, time_text
+from shared.storage.tables import TRANSACTION_LIMIT, is_missing, time_of, time_text
 
 BUCKET_SECONDS = 300
 # New rows of one moment spread over this many partitions.
 SHARDS = 8
 _PAGE = 1000
+_AT_A_TIME = 8
+
+Row = dict[str, str]
+Rows = Sequence[Row]
 
 
 class DueIndex:
     def __init__(self, clients: StorageClients) -> None:
+        self._clients = clients
         self._table = clients.table(DUE)
 
     async def mark(self, signing_id: str, due_at: datetime) -> None:
@@ -46,6 +56,60 @@ class DueIndex:
     async def settle(self, row: DueSigning) -> None:
         # The SDK passes over a missing row in silence.
         await self._table.delete_entity(*row.handle)
+
+    async def mark_all(self, times: Mapping[str, datetime]) -> None:
+        rows = [due_row(signing_id, due_at) for signing_id, due_at in times.items()]
+        await self._each(_by_partition(rows), self._mark_some)
+
+    async def settle_all(self, rows: Sequence[DueSigning]) -> None:
+        handles = [
+            {"PartitionKey": partition, "RowKey": row_key} for partition, row_key in dict.fromkeys(map(_handle, rows))
+        ]
+        await self._each(_by_partition(handles), self._settle_some)
+
+    async def _each(self, groups: Sequence[Rows], work: Callable[[Rows], Awaitable[None]]) -> None:
+        limit = asyncio.Semaphore(_AT_A_TIME)
+
+        async def one(rows: Rows) -> None:
+            async with limit:
+                await work(rows)
+
+        await asyncio.gather(*map(one, groups))
+
+    async def _mark_some(self, rows: Rows) -> None:
+        if len(rows) == 1:
+            await self._table.upsert_entity(rows[0])
+        else:
+            await self._clients.transact(DUE, [(TransactionOperation.UPSERT, row) for row in rows])
+
+    async def _settle_some(self, rows: Rows) -> None:
+        if len(rows) > 1:
+            try:
+                await self._clients.transact(DUE, [(TransactionOperation.DELETE, row) for row in rows])
+            except HttpResponseError as error:
+                if not is_missing(error):
+                    raise
+            else:
+                return
+        # One by one also where another timer run has removed some of them: a transaction then removes none.
+        for row in rows:
+            await self._table.delete_entity(row["PartitionKey"], row["RowKey"])
+
+
+def _handle(row: DueSigning) -> tuple[str, str]:
+    return row.handle
+
+
+def _by_partition(rows: Iterable[Row]) -> list[Rows]:
+    """Groups that fit in one transaction each."""
+    partitions: dict[str, list[Row]] = {}
+    for row in rows:
+        partitions.setdefault(row["PartitionKey"], []).append(row)
+    return [
+        own[start : start + TRANSACTION_LIMIT]
+        for own in partitions.values()
+        for start in range(0, len(own), TRANSACTION_LIMIT)
+    ]
 
 
 def due_row(signing_id: str, due_at: datetime) -> dict[str, str]:

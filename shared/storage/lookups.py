@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from azure.core.exceptions import HttpResponseError
 from azure.data.tables import UpdateMode
 
 from shared.domain.errors import ConcurrentUpdate
+from shared.ports import OldClaim
 from shared.storage.clients import LOOKUPS, StorageClients
 from shared.storage.tables import (
     digest,
@@ -80,6 +81,29 @@ class Lookups:
             return None
         self._remember(kind, key, str(row["signing_id"]))
         return str(row["signing_id"])
+
+    async def made_before(self, kind: str, before: datetime) -> AsyncIterator[OldClaim]:
+        """All partitions of the kind, from one chosen at random onwards and round to it."""
+        name, begin = safe_key(kind), secrets.randbelow(256)
+        for first, end in ((f"{begin:02x}", "g"), ("", f"{begin:02x}")):
+            rows = self._table.query_entities(
+                "PartitionKey ge @first and PartitionKey lt @end and created_at lt @before",
+                parameters={"first": f"{name}-{first}", "end": f"{name}-{end}", "before": time_text(before)},
+                select=["PartitionKey", "RowKey", "signing_id"],
+            )
+            async for row in rows:
+                yield OldClaim(str(row["signing_id"]), (row["PartitionKey"], row["RowKey"], etag_of(row)))
+
+    async def forget(self, claim: OldClaim) -> None:
+        partition, row_key, etag = claim.handle
+        try:
+            # The SDK passes over a missing row in silence.
+            await self._table.delete_entity(
+                partition, row_key, etag=etag, match_condition=MatchConditions.IfNotModified
+            )
+        except HttpResponseError as error:
+            if not is_stale(error):
+                raise
 
     def _remember(self, kind: str, key: str, signing_id: str) -> None:
         if len(self._known) >= _REMEMBERED:

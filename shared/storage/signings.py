@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -26,7 +26,7 @@ from azure.data.tables import TransactionOperation, UpdateMode
 from shared.domain.errors import AlreadyExists, ConcurrentUpdate, NotFound
 from shared.domain.history import HistoryEntry
 from shared.domain.signing import Announcement, Document, Model, Participant, Signing
-from shared.ports import DueSigning, Loaded
+from shared.ports import DueSigning, Loaded, OldClaim
 from shared.storage.clients import SIGNINGS, StorageClients
 from shared.storage.due import DueIndex
 from shared.storage.lookups import Lookups
@@ -137,6 +137,18 @@ class TableSigningStore:
 
     async def settle_due(self, row: DueSigning) -> None:
         await self._due.settle(row)
+
+    async def mark_all_due(self, times: Mapping[str, datetime]) -> None:
+        await self._due.mark_all(times)
+
+    async def settle_all_due(self, rows: Sequence[DueSigning]) -> None:
+        await self._due.settle_all(rows)
+
+    def claims_before(self, kind: str, before: datetime) -> AsyncIterator[OldClaim]:
+        return self._lookups.made_before(kind, before)
+
+    async def forget_claim(self, claim: OldClaim) -> None:
+        await self._lookups.forget(claim)
 
     async def _transact(self, operations: list[Operation]) -> str:
         """The new etag of the aggregate's row, which must be the first operation."""

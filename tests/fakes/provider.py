@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from shared.domain.capabilities import Action, Capabilities, PlacementKind
+from shared.domain.capabilities import Action, Calls, Capabilities, PlacementKind
 from shared.domain.errors import ProviderError, UnsupportedFeature
 from shared.domain.notices import StatusNotice
 from shared.domain.signing import Participant, Role, Signing
@@ -44,6 +44,7 @@ CAPABILITIES = Capabilities(
     signed_callbacks=True,
     title_length=(1, 200),
     actions=frozenset(Action) - {Action.REMIND_ONE},
+    download_calls=Calls(),
 )
 PENDING = ProviderStatus("Pending", EventKind.ACCEPTED)
 DRAFT = ProviderStatus("Draft", None)

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from shared.domain.errors import (
@@ -35,6 +35,7 @@ from shared.ports import (
     LetterPage,
     Loaded,
     LoadedLetter,
+    OldClaim,
     RandomAccess,
     TokenRow,
     WrittenBlob,
@@ -57,6 +58,7 @@ class MemorySigningStore:
         self._etags = count(1)
         self._signings: dict[str, _StoredSigning] = {}
         self._claims: dict[tuple[str, str], dict[str, str]] = {}
+        self.claimed_at: dict[tuple[str, str], datetime] = {}
         self._due: dict[tuple[str, str], DueSigning] = {}
 
     async def create(self, signing: Signing, entries: Sequence[HistoryEntry]) -> Loaded:
@@ -103,6 +105,7 @@ class MemorySigningStore:
         first = self._claims.get((kind, key))
         if first is None:
             self._claims[kind, key] = {**facts, "signing_id": signing_id}
+            self.claimed_at[kind, key] = datetime.now(UTC)
         return None if first is None else dict(first)
 
     async def reclaim(
@@ -115,6 +118,7 @@ class MemorySigningStore:
         if present["signing_id"] != holder:
             return dict(present)
         self._claims[kind, key] = {**facts, "signing_id": signing_id}
+        self.claimed_at[kind, key] = datetime.now(UTC)
         return None
 
     async def find(self, kind: str, key: str) -> str | None:
@@ -134,6 +138,26 @@ class MemorySigningStore:
     async def settle_due(self, row: DueSigning) -> None:
         await asyncio.sleep(0)
         self._due.pop(row.handle, None)
+
+    async def mark_all_due(self, times: Mapping[str, datetime]) -> None:
+        for signing_id, due_at in times.items():
+            await self.mark_due(signing_id, due_at)
+
+    async def settle_all_due(self, rows: Sequence[DueSigning]) -> None:
+        for row in rows:
+            await self.settle_due(row)
+
+    async def claims_before(self, kind: str, before: datetime) -> AsyncIterator[OldClaim]:
+        await asyncio.sleep(0)
+        for (own_kind, key), facts in list(self._claims.items()):
+            if own_kind == kind and self.claimed_at[own_kind, key] < before:
+                yield OldClaim(facts["signing_id"], (kind, key, ""))
+
+    async def forget_claim(self, claim: OldClaim) -> None:
+        await asyncio.sleep(0)
+        kind, key, _ = claim.handle
+        if self._claims.get((kind, key), {}).get("signing_id") == claim.signing_id:
+            del self._claims[kind, key]
 
     def _write(self, signing: Signing, before: list[str], entries: Sequence[HistoryEntry]) -> Loaded:
         written = [entry.model_dump_json() for entry in entries]
@@ -188,6 +212,12 @@ class MemoryDocumentStore:
         await asyncio.sleep(0)
         for blob in blobs:
             self.blobs.pop(blob, None)
+
+    async def staged_before(self, before: datetime) -> AsyncIterator[WrittenBlob]:
+        await asyncio.sleep(0)
+        for blob in list(self.blobs.values()):
+            if blob.written.blob.startswith("staging/") and blob.written.written_at < before:
+                yield blob.written
 
     async def write_once(
         self,
@@ -272,6 +302,19 @@ class MemoryQueue:
         """All that was sent, in order; the queue is empty afterwards."""
         taken, self.sent = self.sent, []
         return taken
+
+
+class MemoryPaceStore:
+    """`ports.PaceStore`. Tests may look into `taken_until`."""
+
+    def __init__(self) -> None:
+        self.taken_until: dict[str, datetime] = {}
+
+    async def reserve(self, account: str, calls: int, seconds_per_call: float, now: datetime) -> datetime:
+        await asyncio.sleep(0)
+        first = max(now, self.taken_until.get(account, now))
+        self.taken_until[account] = first + timedelta(seconds=calls * seconds_per_call)
+        return first
 
 
 class MemoryReplyQueues:

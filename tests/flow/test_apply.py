@@ -245,11 +245,46 @@ async def test_gone_at_the_provider_is_a_failure_when_reconcile_sees_it() -> Non
     world = World()
     signing = await world.started()
     world.provider.statuses = [ProviderNotFound("gone")]
+    world.forward(world.app.policy.provider_gone_after_seconds)
     await deliver(world, world.event(signing, source=Source.RECONCILE))
     failed = await world.now(signing)
     assert failed.state is State.FAILED
     assert failed.failure is not None
     assert failed.failure.code == "provider_not_found"
+
+
+async def test_not_being_there_right_after_the_start_means_nothing_yet() -> None:
+    world = World()
+    signing = await world.started()
+    world.provider.statuses = [ProviderNotFound("replicas do not agree yet")]
+    world.forward(world.app.policy.provider_gone_after_seconds - 1)
+    await deliver(world, world.event(signing, source=Source.RECONCILE))
+    assert (await world.now(signing)).state is State.STARTED
+
+
+async def test_a_throttled_question_gets_a_later_slot_of_its_account() -> None:
+    world = World()
+    signing = await world.started()
+    world.provider.statuses = [Throttled("slow", retry_after_seconds=40)]
+    await deliver(world, world.event(signing, source=Source.RECONCILE))
+    await deliver(world, world.event(signing, source=Source.RECONCILE))
+    assert [sent.delay_seconds for sent in world.queue.take()] == [40, 41]
+    assert await world.app.pace.reserve("other", 1, 1.0, world.clock) == world.clock
+    await deliver(world, world.event(signing, source=Source.RECONCILE, attempt=4))
+    assert world.queue.take() == []
+
+
+async def test_the_download_of_what_reconcile_found_waits_for_a_slot() -> None:
+    world = World()
+    signing = await world.started()
+    await world.app.pace.reserve("memory", 90, 1.0, world.clock)
+    world.provider.statuses = [DONE]
+    await deliver(world, world.event(signing, source=Source.RECONCILE))
+    assert {sent.queue: sent.delay_seconds for sent in world.queue.take()} == {
+        Queue.NOTIFICATIONS: 0,
+        Queue.DOWNLOADS: 90,
+    }
+    assert (await world.now(signing)).download.next_attempt_at == NOW + timedelta(seconds=90)
 
 
 @pytest.mark.parametrize(

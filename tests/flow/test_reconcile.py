@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from shared.domain.errors import Unavailable
+from shared.domain.errors import Throttled, Unavailable
 from shared.domain.messages import DownloadDocuments, NotifyCaller, ProviderEvent, Queue, RunStart
 from shared.domain.signing import Signing, State
 from shared.domain.states import EventKind, Source
 from shared.flow import intake, reconcile
 from shared.ports import ProviderStatus
+from tests.domain.make import NOW
 from tests.fakes.provider import DONE, MemoryProvider
 from tests.flow.archives import GOOD
 from tests.flow.world import World
@@ -135,11 +137,105 @@ async def test_one_bad_signing_does_not_keep_the_others_back() -> None:
         return await real_load(signing_id)
 
     world.signings.load = load  # type: ignore[method-assign, assignment]
+    world.with_policy(reconcile_batch=1)
     later(world)
-    with pytest.raises(OSError, match="broken"):
-        await reconcile.run(world.app, budget_seconds=60)
+    assert await reconcile.run(world.app, budget_seconds=60) == 2
     assert world.queue.on(Queue.STARTS) == [RunStart(signing_id=good.id)]
-    assert bad.id in {row.signing_id for row in await world.signings.due(world.clock, 10)}
+    # It is not lost, but behind the others.
+    assert await world.signings.due(world.clock, 10) == []
+    assert bad.id in {row.signing_id for row in await world.signings.due(world.app.soon(), 10)}
+
+
+async def test_storage_that_fails_altogether_loses_no_row() -> None:
+    world = World()
+    signing = await world.taken_in()
+    later(world)
+
+    async def broken(*_: object) -> None:
+        raise OSError("storage is down")
+
+    world.signings.mark_all_due = broken  # type: ignore[method-assign, assignment]
+    with pytest.raises(OSError, match="down"):
+        await reconcile.run(world.app, budget_seconds=60)
+    assert [row.signing_id for row in await world.signings.due(world.clock, 10)] == [signing.id]
+
+
+async def test_questions_are_spread_over_time_and_not_asked_again_while_they_wait() -> None:
+    world = World()
+    world.with_policy(reconcile_calls_per_minute=6, reconcile_max_seconds=900.0)
+    for _ in range(200):
+        await world.started()
+    later(world)
+    await reconcile.run(world.app, budget_seconds=60)
+    assert [sent.delay_seconds for sent in world.queue.take()] == [10 * number for number in range(200)]
+    asked = 0
+    while world.clock < NOW + timedelta(seconds=900 + 2000):
+        world.forward(300)
+        await reconcile.run(world.app, budget_seconds=60)
+        asked += len(world.queue.take())
+    # The first are asked again from a quarter of an hour after their slots on; nobody sooner.
+    assert 0 < asked <= 200
+
+
+async def test_one_accounts_backlog_does_not_delay_anothers_questions() -> None:
+    world = World()
+    quiet = MemoryProvider(account="quiet")
+    world.app = replace(world.app, providers={**world.app.providers, "quiet": quiet})
+    for _ in range(30):
+        await world.started()
+    await world.started(account="quiet")
+    world.forward(world.app.policy.reconcile_max_seconds)
+    await world.app.pace.reserve("memory", 1000, 1.0, world.clock)
+    await reconcile.run(world.app, budget_seconds=60)
+    delays = {sent.message.account: sent.delay_seconds for sent in world.queue.take()}  # type: ignore[attr-defined]
+    assert delays["memory"] >= 1000
+    assert delays["quiet"] == 0
+
+
+async def test_two_ticks_at_once_leave_one_row_a_signing() -> None:
+    world = World()
+    ids = {(await world.started()).id for _ in range(10)}
+    for _ in range(20):
+        later(world)
+        await asyncio.gather(*(reconcile.run(world.app, budget_seconds=60) for _ in range(3)))
+        world.queue.take()
+    rows = await world.signings.due(world.clock + timedelta(days=3650), 1000)
+    assert sorted(row.signing_id for row in rows) == sorted(ids)
+
+
+async def test_a_signing_of_an_account_that_is_gone_is_kept_but_not_asked_about() -> None:
+    world = World()
+    signing = await world.started()
+    world.app = replace(world.app, providers={})
+    later(world)
+    assert await tick(world) == []
+    later(world)
+    assert [row.signing_id for row in await world.signings.due(world.clock, 10)] == [signing.id]
+
+
+async def test_a_start_that_waits_for_a_provider_that_is_down_is_not_doubled() -> None:
+    world = World()
+    world.provider.fail_at["create"] = Unavailable("down", sent=False)
+    world.with_policy(throttle_max_seconds=7200.0, outage_retry_seconds=7200.0)
+    signing = await world.taken_in()
+    await world.run(RunStart(signing_id=signing.id))
+    assert [sent.delay_seconds for sent in world.queue.take()] == [7200]
+    world.forward(3600)
+    assert await tick(world) == []
+    world.forward(2 * 3600)
+    assert await tick(world) == [RunStart(signing_id=signing.id)]
+
+
+async def test_a_download_that_waits_for_a_throttling_provider_is_not_doubled() -> None:
+    world = World()
+    signing = await world.completed()
+    world.with_policy(throttle_max_seconds=7200.0)
+    world.provider.downloads = [Throttled("slow", retry_after_seconds=7200)]
+    await world.run(DownloadDocuments(signing_id=signing.id))
+    world.queue.take()
+    world.forward(3600)
+    assert DownloadDocuments(signing_id=signing.id) not in await tick(world)
+    assert (await world.now(signing)).download.attempts == 0
 
 
 async def test_a_tick_works_in_batches_until_its_time_is_up() -> None:

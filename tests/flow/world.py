@@ -21,6 +21,7 @@ from tests.fakes.provider import DONE, MemoryProvider
 from tests.fakes.storage import (
     MemoryDeadLetterStore,
     MemoryDocumentStore,
+    MemoryPaceStore,
     MemoryQueue,
     MemoryReplyQueues,
     MemorySigningStore,
@@ -58,6 +59,7 @@ class World:
         self.documents = MemoryDocumentStore()
         self.queue = MemoryQueue()
         self.replies = MemoryReplyQueues()
+        self.pace = MemoryPaceStore()
         self.dead_letters = MemoryDeadLetterStore()
         self.notifier = MemoryNotifier()
         self.app = App(
@@ -68,6 +70,7 @@ class World:
             replies=self.replies,
             dead_letters=self.dead_letters,
             subscriptions=MemorySubscriptionStore(),
+            pace=self.pace,
             notifier=self.notifier,
             addresses=CallbackAddresses("https://app.example", [b"k" * 32]),
             policy=policy or FlowPolicy(),

@@ -16,6 +16,7 @@ from tests.scenarios.play import Play
 FAST = {
     # Scenarios run the timer when they mean to.
     "ReconcileSchedule": "0 0 0 1 1 *",
+    "HousekeepingSchedule": "0 0 0 1 1 *",
     "Flow__StartRetrySeconds": "4",
     "Flow__StartLeaseSeconds": "4",
     "Flow__InviteProofAfterSeconds": "2",
@@ -24,6 +25,9 @@ FAST = {
     "Flow__ThrottleMaxSeconds": "3",
     "Flow__ReconcileMinSeconds": "1",
     "Flow__ReconcileMaxSeconds": "1",
+    "Flow__ReconcileCallsPerMinute": "6000",
+    "Flow__ProviderGoneAfterSeconds": "1",
+    "Flow__StagingSeconds": "2",
     "Flow__FollowUpGraceSeconds": "2",
     "Flow__DownloadRetryFirstSeconds": "1",
     "Flow__DownloadRetryLastSeconds": "1",

@@ -103,6 +103,9 @@ class Play:
     async def reconcile(self) -> None:
         assert await self.stack.host.run_function("reconcile_signings")
 
+    async def keep_house(self) -> None:
+        assert await self.stack.host.run_function("housekeeping")
+
     async def blob(self, address: str) -> bytes:
         async with BlobServiceClient.from_connection_string(self.stack.azurite.connection_string) as blobs:
             container, _, path = address.partition("/")

@@ -159,3 +159,18 @@ async def test_a_file_beyond_the_limit_is_not_read(stores: Stores) -> None:
     with pytest.raises(TooLarge):
         await stores.documents.read_staged(blob, max_bytes=10)
     assert await stores.documents.read_staged(blob, max_bytes=11) == b"x" * 11
+
+
+async def test_old_staged_documents_are_found_and_removed_by_etag(stores: Stores) -> None:
+    own = new_id()
+    for number in (1, 2):
+        await stores.documents.stage(f"staging/{own}/{number}", b"%PDF", "application/pdf")
+    soon = datetime.now(UTC) + timedelta(minutes=1)
+    found = [one async for one in stores.documents.staged_before(soon) if own in one.blob]
+    assert [one.blob for one in found] == [f"staging/{own}/1", f"staging/{own}/2"]
+    assert [one async for one in stores.documents.staged_before(soon - timedelta(hours=1)) if own in one.blob] == []
+    await stores.documents.stage(f"staging/{own}/1", b"%PDF again", "application/pdf")
+    for one in found:
+        await stores.documents.delete(one.blob, one.etag)
+    assert await stores.documents.read_staged(f"staging/{own}/1") == b"%PDF again"
+    assert await stores.documents.describe(f"staging/{own}/2") is None

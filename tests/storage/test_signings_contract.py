@@ -236,3 +236,43 @@ async def test_of_sixteen_who_take_a_key_over_one_succeeds(stores: Stores) -> No
     assert answers.count(None) == 1
     winner = answers.index(None)
     assert [answer for answer in answers if answer is not None] == [{"signing_id": f"{winner}"}] * 15
+
+
+async def test_many_rows_are_marked_and_settled_together(stores: Stores) -> None:
+    now = datetime(1997, 1, 1, 12, 2, tzinfo=UTC)
+    times = {new_id(): now - timedelta(seconds=number % 3) for number in range(250)}
+    await stores.signings.mark_all_due(times)
+    await stores.signings.mark_all_due(times)
+    rows = await stores.signings.due(now, 1000)
+    assert {row.signing_id: row.due_at for row in rows} == times
+    # As when another timer run was faster with some of them.
+    for row in rows[::50]:
+        await stores.signings.settle_due(row)
+    await stores.signings.settle_all_due([*rows, rows[0]])
+    assert await stores.signings.due(now, 1000) == []
+    await stores.signings.settle_all_due(rows)
+    await stores.signings.mark_all_due({})
+
+
+async def test_old_claims_are_found_and_forgotten_once(stores: Stores) -> None:
+    kind = f"old-{new_id()}"
+    await asyncio.gather(*(stores.signings.claim(kind, f"key {number}", f"{number}", {}) for number in range(20)))
+    long_ago, soon = datetime(2020, 1, 1, tzinfo=UTC), datetime.now(UTC) + timedelta(minutes=1)
+    assert [one async for one in stores.signings.claims_before(kind, long_ago)] == []
+    assert [one async for one in stores.signings.claims_before(kind[:-1], soon)] == []
+    found = [one async for one in stores.signings.claims_before(kind, soon)]
+    assert sorted(one.signing_id for one in found) == sorted(f"{number}" for number in range(20))
+    for one in found[1:]:
+        await stores.signings.forget_claim(one)
+        await stores.signings.forget_claim(one)
+    assert [one.signing_id async for one in stores.signings.claims_before(kind, soon)] == [found[0].signing_id]
+
+
+async def test_a_claim_made_anew_is_not_forgotten(stores: Stores) -> None:
+    kind = f"anew-{new_id()}"
+    await stores.signings.claim(kind, "key", "one", {})
+    [old] = [one async for one in stores.signings.claims_before(kind, datetime.now(UTC) + timedelta(minutes=1))]
+    await stores.signings.forget_claim(old)
+    assert await stores.signings.claim(kind, "key", "two", {}) is None
+    await stores.signings.forget_claim(old)
+    assert await stores.signings.claim(kind, "key", "three", {}) == {"signing_id": "two"}

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
-from shared.domain.capabilities import Action, Capabilities, PlacementKind
+from shared.domain.capabilities import Action, Calls, Capabilities, PlacementKind
 from shared.domain.signing import Role
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ CAPABILITIES = Capabilities(
     qualified_only=True,
     evidence=True,
     actions=frozenset({Action.CANCEL, Action.REMIND, Action.EXTEND, Action.LINKS, Action.DELETE}),
+    download_calls=Calls(2, per_document=1),
 )
 """Of an account with v3.1's process call. Other kinds of file than PDF can be uploaded, but how they are declared is
 not published, and a signed XML is nothing that the archive reader knows (spec 4.3). See `capabilities_of` too."""

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from shared.domain.capabilities import Action, Capabilities, PlacementKind
+from shared.domain.capabilities import Action, Calls, Capabilities, PlacementKind
 from shared.domain.signing import ResultFormat, Role
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ CAPABILITIES = Capabilities(
     qualified_only=True,
     evidence=True,
     actions=frozenset(Action),
+    download_calls=Calls(1, per_document=3),
 )
 """Of both flows together; see `capabilities_of`. `limits.check` knows the rest of what only one of them can do (spec
 1.3, differences of operation 9)."""

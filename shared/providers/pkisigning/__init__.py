@@ -13,7 +13,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from shared.domain.capabilities import Action, Capabilities, PlacementKind
+from shared.domain.capabilities import Action, Calls, Capabilities, PlacementKind
 from shared.domain.signing import Role
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ CAPABILITIES = Capabilities(
     options=frozenset({"workgroup_id", "clearance_level"}),
     evidence=True,
     actions=frozenset({Action.CANCEL, Action.REMIND, Action.EXTEND, Action.DELETE}),
+    download_calls=Calls(),
 )
 """Of V2. There the notes to participants can only be read (spec 6.1), and actors only be changed before sending. V1
 takes a note, but has no published approver, and only PDF has a known number (spec 2.2, 4.2): see `capabilities_of`."""

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
-from shared.domain.capabilities import Action, Capabilities
+from shared.domain.capabilities import Action, Calls, Capabilities
 from shared.domain.signing import Role
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ CAPABILITIES = Capabilities(
     message=True,
     evidence=True,
     actions=frozenset({Action.CANCEL, Action.LINKS, Action.DELETE}),
+    status_calls=Calls(1, per_document=1, per_participant=1),
+    download_calls=Calls(1, per_document=2, per_participant=3),
 )
 """Where a signature appears on the page cannot be chosen. An order cannot be changed, and nobody be reminded, once it
 was created (spec 1.3); reminders are scheduled with it, see `Config.reminder_after_days`."""
