@@ -12,7 +12,8 @@ help:
 	@echo "make test            all tests"
 	@echo "make lint            formatting, lint, types, import rules"
 	@echo "make bench           measurements, as ratios against a floor taken in the same run"
-	@echo "make start           the local stack in the foreground: app on 7071, provider simulator on 7080"
+	@echo "make start           the local stack in the foreground: app on 7071, provider simulator on 7080; INSTANCES=3 runs"
+	@echo "                     the app in three processes behind that one address"
 	@echo "make index-contract  load function_app.py with Microsoft's own worker runtime (needs Python 3.13)"
 	@echo "PYTHON=python3.13 VENV=.venv-3.13 make test    the same on another Python"
 
@@ -32,7 +33,7 @@ $(VENV)/.ready: requirements.txt requirements-dev.txt
 	@touch $@
 
 demo: setup
-	@$(RUN) -m local.demo $(if $(PROVIDER),--provider $(PROVIDER)) $(if $(OPEN),--open)
+	@$(RUN) -m local.demo $(if $(PROVIDER),--provider $(PROVIDER)) $(if $(OPEN),--open) $(if $(INSTANCES),--instances $(INSTANCES))
 
 test: setup
 	@$(RUN) -m pytest
@@ -47,7 +48,7 @@ bench: setup
 	@$(RUN) -m tests.bench
 
 start: setup
-	@$(RUN) -m local.start
+	@$(RUN) -m local.start $(if $(INSTANCES),--instances $(INSTANCES))
 
 index-contract: requirements.txt
 	@bash .ci/index-contract

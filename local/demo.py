@@ -91,7 +91,7 @@ class Demo:
             if state == "stored" and "stored" in self.stack.receiver.states(signing_id):
                 return signing
             await asyncio.sleep(0.2)
-        print(self.stack.host.log_text()[-6000:], file=sys.stderr)
+        print(self.stack.log_text()[-6000:], file=sys.stderr)
         raise SystemExit(f"the signing is still {state} after {_LIMIT_SECONDS:.0f} s; the app's log ends above")
 
     async def history(self, signing_id: str) -> dict[str, Any]:
@@ -171,9 +171,9 @@ async def run_one(demo: Demo) -> bool:
     return summary(demo.stack, demo.player, stored, moves, await demo.checks(stored))
 
 
-async def run(names: Sequence[str], *, keep_open: bool) -> bool:
+async def run(names: Sequence[str], *, keep_open: bool, instances: int = 1) -> bool:
     say("starting the local stack")
-    async with running_stack(providers=names, say=say) as stack, stack.client() as client:
+    async with running_stack(providers=names, say=say, instances=instances) as stack, stack.client() as client:
         demos = [Demo(stack, client, PLAYERS[name]) for name in names]
         if keep_open:
             return await _leave_open(stack, [(demo, await demo.start()) for demo in demos])
@@ -186,8 +186,8 @@ async def _leave_open(stack: Stack, started: Sequence[tuple[Demo, dict[str, Any]
     print("\nEverything is running. Sign as Ada Jansen, then look at the signing. Ctrl-C ends it all.")
     for demo, signing in started:
         print(f"  {demo.player.name}: sign at {demo.sandbox.base_url}/")
-        address = f"{stack.host.base_url}/api/signings/{signing['id']}"
-        print(f"    curl -H 'x-functions-key: {stack.host.function_key}' {address}")
+        address = f"{stack.base_url}/api/signings/{signing['id']}"
+        print(f"    curl -H 'x-functions-key: {stack.function_key}' {address}")
     print("  (add /history to that address for every move)")
     print(f"  storage: {stack.azurite.connection_string}", flush=True)
     await asyncio.Event().wait()
@@ -198,10 +198,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--open", action="store_true", help="leave everything running and print the addresses")
     parser.add_argument("--provider", default="pkisigning", choices=[*PLAYERS, "all"])
+    parser.add_argument("--instances", type=int, default=1, help="so many app processes behind one address")
     given = parser.parse_args()
     names = list(PLAYERS) if given.provider == "all" else [given.provider]
     with contextlib.suppress(KeyboardInterrupt):
-        return 0 if asyncio.run(run(names, keep_open=given.open)) else 1
+        return 0 if asyncio.run(run(names, keep_open=given.open, instances=max(given.instances, 1))) else 1
     return 0
 
 

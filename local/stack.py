@@ -1,23 +1,27 @@
 """The whole product on one machine: Azurite, simulators of providers, a receiver of notifications, and the app.
 
+The app may run in several processes, as Azure runs it in several instances: one address, one storage, the same keys.
 Every server listens on loopback, on free ports unless others are asked for, and ends with the block.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from local.azurite import Azurite
-from local.host.process import HostProcess
+from local.front import front_door
+from local.host.process import HostProcess, new_keys
 from local.players import PLAYERS
 from local.receiver import Receiver
 from local.sandbox.pkisigning import PkisigningSandbox
@@ -41,8 +45,22 @@ class Stack:
     azurite: Azurite
     sandboxes: Mapping[str, Any]
     receiver: Receiver
-    host: HostProcess
+    hosts: Sequence[HostProcess]
+    base_url: str
     settings: Mapping[str, str]
+
+    @property
+    def host(self) -> HostProcess:
+        """The first app process, and mostly the only one."""
+        return self.hosts[0]
+
+    @property
+    def function_key(self) -> str:
+        return self.host.function_key
+
+    def log_text(self) -> str:
+        """What all app processes wrote so far, one after the other."""
+        return "\n".join(host.log_text() for host in self.hosts)
 
     @property
     def sandbox(self) -> PkisigningSandbox:
@@ -54,8 +72,8 @@ class Stack:
 
     def client(self) -> httpx.AsyncClient:
         """An HTTP client for the app, with its function key."""
-        headers = {"x-functions-key": self.host.function_key}
-        return httpx.AsyncClient(base_url=self.host.base_url, headers=headers, timeout=120, trust_env=False)
+        headers = {"x-functions-key": self.function_key}
+        return httpx.AsyncClient(base_url=self.base_url, headers=headers, timeout=120, trust_env=False)
 
 
 @asynccontextmanager
@@ -68,8 +86,11 @@ async def running_stack(
     azurite: Azurite | None = None,
     invisibility_seconds: float = 600.0,
     max_polling_seconds: float | None = 0.5,
+    instances: int = 1,
+    preload: str | None = None,
 ) -> AsyncIterator[Stack]:
-    """Starts everything, in order. `overrides` are app settings; `azurite` one that runs already."""
+    """Starts everything, in order. `overrides` are app settings; `azurite` one that runs already; `preload` a module
+    that each app process imports first."""
     async with AsyncExitStack() as closing:
         if azurite is None:
             say("storage emulator (Azurite)")
@@ -82,17 +103,39 @@ async def running_stack(
         receiver = await closing.enter_async_context(Receiver.start(port=ports.receiver))
         app_port = ports.app or _free_port()
         settings = app_settings(azurite, sandboxes, app_port) | dict(overrides or {})
-        say("the app, in the local Functions host")
-        host = await closing.enter_async_context(
-            HostProcess(
-                ROOT,
-                settings,
-                port=app_port,
-                invisibility_seconds=invisibility_seconds,
-                max_polling_seconds=max_polling_seconds,
-            )
+        say("the app, in the local Functions host" + (f", {instances} times" if instances > 1 else ""))
+        make = partial(
+            HostProcess,
+            ROOT,
+            invisibility_seconds=invisibility_seconds,
+            max_polling_seconds=max_polling_seconds,
+            preload=preload,
         )
-        yield Stack(azurite, sandboxes, receiver, host, settings)
+        if instances == 1:
+            hosts = [make(settings, port=app_port)]
+            await closing.enter_async_context(hosts[0])
+        else:
+            hosts = await closing.enter_async_context(_several(make, settings, app_port, instances))
+        yield Stack(azurite, sandboxes, receiver, hosts, f"http://127.0.0.1:{app_port}", settings)
+
+
+@asynccontextmanager
+async def _several(
+    make: Callable[..., HostProcess], settings: Mapping[str, str], app_port: int, count: int
+) -> AsyncIterator[list[HostProcess]]:
+    """App processes on free ports behind one front door on the app's own."""
+    keys = new_keys()
+    # The platform's name for the app is that of its one address.
+    settings = {**settings, "WEBSITE_HOSTNAME": f"127.0.0.1:{app_port}"}
+    hosts = [make(settings, keys=keys) for _ in range(count)]
+    async with AsyncExitStack() as closing:
+        for host in hosts:
+            closing.push_async_callback(host.close)
+        await asyncio.gather(*(host.start() for host in hosts))
+        await closing.enter_async_context(
+            front_door(app_port, lambda: [host.base_url for host in hosts if host.is_ready])
+        )
+        yield hosts
 
 
 def app_settings(azurite: Azurite, sandboxes: Mapping[str, Any], app_port: int) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import json
@@ -16,17 +17,18 @@ def say(text: str) -> None:
     print(f"starting {text}", flush=True)
 
 
-async def run() -> None:
-    async with running_stack(providers=tuple(PLAYERS), say=say, ports=PORTS) as stack:
+async def run(instances: int) -> None:
+    async with running_stack(providers=tuple(PLAYERS), say=say, ports=PORTS, instances=instances) as stack:
         settings_file = ROOT / "local" / ".state" / "local.settings.json"
         settings_file.parent.mkdir(exist_ok=True)
         settings_file.write_text(json.dumps({"IsEncrypted": False, "Values": dict(stack.settings)}, indent=2))
         pages = "".join(f"signing pages  {one.base_url}/      ({name})\n" for name, one in stack.sandboxes.items())
+        processes = "".join(f"app process    {host.base_url}\n" for host in stack.hosts if instances > 1)
         print(
             f"""
-app            {stack.host.base_url}/api      (accounts: GET /api/accounts)
-function key   {stack.host.function_key}      (header x-functions-key)
-{pages}notifications  {stack.receiver.url}      (what arrives is printed here)
+app            {stack.base_url}/api      (accounts: GET /api/accounts)
+function key   {stack.function_key}      (header x-functions-key)
+{pages}{processes}notifications  {stack.receiver.url}      (what arrives is printed here)
 storage        UseDevelopmentStorage=true
 app settings   {settings_file}
 Ctrl-C ends it all.
@@ -42,8 +44,11 @@ Ctrl-C ends it all.
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="make start", description=__doc__)
+    parser.add_argument("--instances", type=int, default=1, help="so many app processes behind one address")
+    given = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(run())
+        asyncio.run(run(max(given.instances, 1)))
 
 
 if __name__ == "__main__":

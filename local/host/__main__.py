@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--invisibility-seconds", type=float, default=600.0, help="how long a taken queue message is hidden")
     add("--max-polling-seconds", type=float, help="look at idle queues at least this often, whatever host.json says")
     add("--ready-file", type=Path, help="written with the host's address once it listens")
+    add("--preload", metavar="MODULE", help="import this before function_app.py, with the app's settings in force")
     add("--end-with-stdin", action="store_true", help="stop when stdin closes")
     return parser
 
@@ -62,6 +63,7 @@ def _options(parsed: argparse.Namespace) -> Options:
         max_polling_seconds=parsed.max_polling_seconds,
         ready_file=parsed.ready_file,
         end_with_stdin=parsed.end_with_stdin,
+        preload=parsed.preload,
     )
 
 

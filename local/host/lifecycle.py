@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
 import signal
@@ -23,6 +24,7 @@ from local.host.index import IndexedFunction, QueueTrigger, TimerTrigger, index_
 from local.host.invoke import Invoker
 from local.host.keys import Keys
 from local.host.queues import QueueListener
+from local.host.singleton import RECOVERY_SECONDS, Singleton, lock_blob
 from local.host.timers import TimerListener
 
 logger = logging.getLogger("host")
@@ -42,6 +44,7 @@ class Options:
     max_polling_seconds: float | None
     ready_file: Path | None
     end_with_stdin: bool
+    preload: str | None = None
 
 
 async def serve(options: Options) -> None:
@@ -54,6 +57,8 @@ async def serve(options: Options) -> None:
         address = "{}:{}".format(*listening.getsockname())
         environment.set_default("WEBSITE_HOSTNAME", address)  # the platform's name for the app's own address
         config = read_config(options.app_dir, options.invisibility_seconds, options.max_polling_seconds)
+        if options.preload is not None:
+            importlib.import_module(options.preload)
         functions = index_app(options.app_dir)
         host = Host(functions, config, options)
         await host.start(listening)
@@ -68,7 +73,7 @@ class Host:
         invoker = Invoker(options.app_dir)
         self._http = HttpFunctions(functions, invoker, options.keys, config.route_prefix, config.body_limit)
         self._admin = Admin(functions, invoker, options.keys)
-        self._listeners = _listeners(functions, config, invoker)
+        self._listeners = _listeners(functions, config, invoker, options)
         self._tasks: list[asyncio.Task[None]] = []
         self._runner = web.AppRunner(
             self._application(config.body_limit),
@@ -102,15 +107,24 @@ class Host:
 
 
 def _listeners(
-    functions: Sequence[IndexedFunction], config: HostConfig, invoker: Invoker
+    functions: Sequence[IndexedFunction], config: HostConfig, invoker: Invoker, options: Options
 ) -> list[QueueListener | TimerListener]:
     listeners: list[QueueListener | TimerListener] = []
     for function in functions:
         if isinstance(function.trigger, QueueTrigger):
             listeners.append(QueueListener(function, function.trigger, config.queues, invoker))
         elif isinstance(function.trigger, TimerTrigger):
-            listeners.append(TimerListener(function, function.trigger, invoker))
+            listeners.append(TimerListener(function, function.trigger, invoker, _lock(function, options)))
     return listeners
+
+
+def _lock(function: IndexedFunction, options: Options) -> Singleton | None:
+    """None for a host without storage of its own, which has nobody to share a timer with."""
+    connection_string = environment.setting("AzureWebJobsStorage")
+    if connection_string is None:
+        return None
+    recovery = RECOVERY_SECONDS if options.max_polling_seconds is None else max(options.max_polling_seconds, 1.0)
+    return Singleton(connection_string, lock_blob(options.app_dir, function.name), recovery)
 
 
 def _end_at_once() -> None:

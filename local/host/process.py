@@ -22,6 +22,7 @@ from types import TracebackType
 import aiohttp
 
 from local.host.environment import child_environment
+from local.host.keys import Keys
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _POLL_SECONDS = 0.02
@@ -29,6 +30,10 @@ _POLL_SECONDS = 0.02
 
 class HostError(Exception):
     """The host did not start or stop, or refused an admin call; the message ends with the end of its log."""
+
+
+def new_keys() -> Keys:
+    return Keys(function=secrets.token_urlsafe(24), master=secrets.token_urlsafe(24))
 
 
 class HostProcess:
@@ -40,9 +45,12 @@ class HostProcess:
         port: int = 0,
         invisibility_seconds: float = 600.0,
         max_polling_seconds: float | None = None,
+        keys: Keys | None = None,
+        preload: str | None = None,
     ) -> None:
-        self.function_key = secrets.token_urlsafe(24)
-        self.master_key = secrets.token_urlsafe(24)
+        """`keys` are shared by the instances of one app. `preload` names a module that is imported before the app."""
+        keys = keys or new_keys()
+        self.function_key, self.master_key = keys.function, keys.master
         self.base_url = ""
         self._port = port
         self._app_dir = app_dir
@@ -50,6 +58,8 @@ class HostProcess:
         self._flags = [f"--invisibility-seconds={invisibility_seconds}"]
         if max_polling_seconds is not None:
             self._flags.append(f"--max-polling-seconds={max_polling_seconds}")
+        if preload is not None:
+            self._flags.append(f"--preload={preload}")
         self._folder = tempfile.TemporaryDirectory(prefix="countersign-host-")
         self._log = Path(self._folder.name) / "log"
         self._ready = Path(self._folder.name) / "ready"
@@ -84,6 +94,11 @@ class HostProcess:
         if self._process is None or not self.is_running:
             raise HostError("The host does not run.")
         return self._process.pid
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it listens and polls."""
+        return self.is_running and self._ready.exists()
 
     @property
     def exit_code(self) -> int | None:

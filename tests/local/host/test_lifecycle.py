@@ -132,3 +132,10 @@ os.kill(os.getpid(), signal.SIGKILL)
         except httpx.TransportError:
             return
     pytest.fail("the host still answers")
+
+
+async def test_a_preloaded_module_comes_before_the_app(tmp_path: Path) -> None:
+    (tmp_path / "function_app.py").write_text(APP + ROUTE.format("a") + "import sys\nprint('early' in sys.modules)\n")
+    (tmp_path / "early.py").write_text("print('early module')\n")
+    async with HostProcess(tmp_path, {"PYTHONPATH": str(tmp_path)}, preload="early") as host:
+        assert host.log_text().startswith("early module\nTrue\n")
