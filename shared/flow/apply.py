@@ -13,7 +13,7 @@ from shared.domain.errors import NotFound, Permanent, ProviderNotFound, Retryabl
 from shared.domain.history import EntryKind, record
 from shared.domain.messages import ProviderEvent, Queue
 from shared.domain.signing import AttentionCode, Failure, Participant, Progress, Signing, State
-from shared.domain.states import Event, EventKind, Source
+from shared.domain.states import TABLE, Event, EventKind, Source
 from shared.flow import pace
 from shared.flow.amend import Change, amend, doubled, flagged, moved
 from shared.flow.follow_up import overdue, send_after, send_all, still_open
@@ -24,7 +24,7 @@ from shared.ports import App, Loaded, ParticipantProgress, ProviderStatus
 MAX_READ_BACKS = 12
 MAX_LAG_READ_BACKS = 4
 _REMEMBERED_EVENT_KEYS = 20
-_MAX_SLOTS = 3
+_MAX_SLOTS = 4
 
 
 async def run(app: App, message: ProviderEvent, *, redelivered: bool) -> None:
@@ -151,9 +151,13 @@ async def _ask_whether_it_lags(app: App, signing: Signing, message: ProviderEven
 async def _download_slot(app: App, signing: Signing, message: ProviderEvent, status: ProviderStatus) -> datetime | None:
     """What reconcile found may be one of hundreds, and their downloads must not all come at once."""
     is_found = message.source is Source.RECONCILE and status.kind is EventKind.ALL_SIGNED
-    if not is_found or signing.state in (State.COMPLETED, State.STORED):
+    if not is_found or not _would_complete(signing):
         return None
     return await pace.slot(app, Queue.DOWNLOADS, signing)
+
+
+def _would_complete(signing: Signing) -> bool:
+    return TABLE.get((signing.state, EventKind.ALL_SIGNED)) is State.COMPLETED
 
 
 async def _expect_soon(app: App, signing: Signing) -> None:
@@ -171,7 +175,7 @@ def _change(
         # The start call has returned meanwhile, and with another id.
         return _doubled(app, signing, message, read_back)
     updates: dict[str, object] = {}
-    if download_at is not None and signing.state is not State.COMPLETED:
+    if download_at is not None and _would_complete(signing):
         updates["download"] = signing.download.model_copy(update={"next_attempt_at": download_at})
     if signing.provider_signing_id is None:
         updates["provider_signing_id"] = read_back.provider_signing_id
@@ -241,8 +245,8 @@ async def _ask_again(app: App, signing: Signing, message: ProviderEvent, error: 
     else:
         pause = app.policy.outage_pause(message.attempt)
     if is_reconcile:
-        # A new slot, not before the provider wants to be asked: the whole account becomes slower, and no other.
-        again_at = await pace.slot(app, Queue.EVENTS, signing, app.now() + timedelta(seconds=pause))
+        not_before = app.now() + timedelta(seconds=pause)
+        again_at = await pace.later_slot(app, Queue.EVENTS, signing, not_before, message.attempt)
         pause = (again_at - app.now()).total_seconds()
     telemetry.info("read_back_postponed", signing_id=signing.id, code=error.code, delay_seconds=pause)
     again = message.model_copy(update={"attempt": message.attempt + 1})

@@ -34,7 +34,13 @@ def calls_for(app: App, queue: Queue, signing: Signing) -> int:
     return calls(app.provider(signing.account).capabilities).of(len(signing.documents), len(signing.participants))
 
 
-async def slot(app: App, queue: Queue, signing: Signing, not_before: datetime | None = None) -> datetime:
+async def slot(app: App, queue: Queue, signing: Signing) -> datetime:
     """The time for one message. Raises ConcurrentUpdate, as `PaceStore.reserve` does."""
-    calls, now = calls_for(app, queue, signing), app.now()
-    return await app.pace.reserve(signing.account, calls, seconds_per_call(app), max(now, not_before or now))
+    return await app.pace.reserve(signing.account, calls_for(app, queue, signing), seconds_per_call(app), app.now())
+
+
+async def later_slot(app: App, queue: Queue, signing: Signing, not_before: datetime, refusals: int) -> datetime:
+    """The time for a message that the provider refused as one too many. Each refusal doubles its distance to what comes
+    after it, so that an account which is allowed less than we think becomes slower, and no other does."""
+    step = seconds_per_call(app) * 2**refusals
+    return await app.pace.reserve(signing.account, calls_for(app, queue, signing), step, not_before)

@@ -9,7 +9,7 @@ import platform
 import sys
 
 from local.azurite import Azurite
-from tests.bench import callbacks, calls, downloads, imports, starts
+from tests.bench import callbacks, calls, downloads, imports, reconciling, starts
 from tests.bench.table import Figure, show
 
 
@@ -28,6 +28,11 @@ async def run(*, small: bool) -> list[Figure]:
         print("storage calls ...", flush=True)
         counted, lines = await calls.measure(azurite)
         figures += counted
+    with Azurite.start() as azurite:
+        print("reconcile ...", flush=True)
+        counted, breakdown = await reconciling.measure(azurite)
+        figures += counted
+        lines += breakdown
     print("downloads ...", flush=True)
     figures += await downloads.measure(64 * 2**20 if small else 2**30)
     print(f"\nPython {platform.python_version()}, shared cores: compare the ratios only\n")

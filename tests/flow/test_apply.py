@@ -268,9 +268,10 @@ async def test_a_throttled_question_gets_a_later_slot_of_its_account() -> None:
     world.provider.statuses = [Throttled("slow", retry_after_seconds=40)]
     await deliver(world, world.event(signing, source=Source.RECONCILE))
     await deliver(world, world.event(signing, source=Source.RECONCILE))
-    assert [sent.delay_seconds for sent in world.queue.take()] == [40, 41]
+    # The second waits twice as long after the first as a question that was not refused.
+    assert [sent.delay_seconds for sent in world.queue.take()] == [40, 42]
     assert await world.app.pace.reserve("other", 1, 1.0, world.clock) == world.clock
-    await deliver(world, world.event(signing, source=Source.RECONCILE, attempt=4))
+    await deliver(world, world.event(signing, source=Source.RECONCILE, attempt=5))
     assert world.queue.take() == []
 
 

@@ -84,7 +84,7 @@ async def test_a_run_stops_when_its_time_is_up_and_the_next_goes_on(world: World
     for number in range(50):
         await world.signings.claim(IDEMPOTENCY_KEY, f"memory\n{number}", "nobody", {})
     past(world, world.app.policy.idempotency_window_seconds)
-    removed = []
+    removed = list[int]()
     while sum(removed) < 50:
         removed.append((await keep_house(world, budget_seconds=0))["idempotency_keys"])
     assert removed == [16, 16, 16, 2]

@@ -54,6 +54,7 @@ class CountingProvider(MemoryProvider):
     fates: dict[str, tuple[datetime, EventKind | str]] = field(default_factory=dict)
     calls: list[datetime] = field(default_factory=list)
     refused: int = 0
+    limit: int = LIMIT
     is_down: bool = False
     _recent: deque[datetime] = field(default_factory=deque)
 
@@ -62,12 +63,12 @@ class CountingProvider(MemoryProvider):
         self.calls.append(now)
         while self._recent and self._recent[0] <= now - WINDOW:
             self._recent.popleft()
-        self._recent.append(now)
         if self.is_down:
             raise Unavailable("down for maintenance", sent=False)
-        if len(self._recent) > LIMIT:
+        if len(self._recent) >= self.limit:
             self.refused += 1
             raise Throttled("too many calls", retry_after_seconds=60)
+        self._recent.append(now)
 
     def _step(self, name: str, done: list[str], value: str) -> str:
         self.call()
@@ -238,6 +239,24 @@ async def test_the_app_is_down_as_well(seed: int) -> None:
     drill = await started(seed)
     drill.clockwork.stand_still(OUTAGE)
     await restored(drill, "app down", 15 * MINUTE)
+
+
+async def test_a_provider_that_allows_less_than_its_contract_slows_only_its_own_account() -> None:
+    drill = await started(5)
+    drill.clockwork.stand_still(OUTAGE)
+    east, west = (drill.providers[name] for name in ACCOUNTS)
+    east.limit = 20
+    drill.callbacks_arrive = True
+    await drill.clockwork.run_for(40 * MINUTE)
+    assert east.refused > 0
+    assert west.refused == 0
+    late = {name: timedelta() for name in ACCOUNTS}
+    for signing_id in drill.ids:
+        settled, signing = await drill.settled_at(signing_id), (await drill.world.signings.load(signing_id)).signing
+        if settled is not None and settled[0] <= drill.outage_ends:
+            late[signing.account] = max(late[signing.account], settled[1] - drill.outage_ends)
+    print(f"20 calls a minute instead of {LIMIT}: {east.refused} refused, settled after", *map(str, late.values()))
+    assert late["west"] < timedelta(minutes=5) < late["east"]
 
 
 async def test_two_instances_with_a_timer_each_keep_the_budget_too() -> None:

@@ -15,8 +15,9 @@ from shared.domain.states import EventKind, Source
 from shared.flow import intake, reconcile
 from shared.ports import ProviderStatus
 from tests.domain.make import NOW
-from tests.fakes.provider import DONE, MemoryProvider
+from tests.fakes.provider import DONE, PENDING, MemoryProvider
 from tests.flow.archives import GOOD
+from tests.flow.clockwork import Clockwork
 from tests.flow.world import World
 
 
@@ -108,6 +109,24 @@ async def test_looks_become_rarer_with_age() -> None:
         world.forward(300)
         looks.append(len(await tick(world)))
     assert sum(looks[: 12 * 6]) > sum(looks[-12 * 6 :]) > 0
+
+
+async def test_a_deadline_is_followed_by_a_question_soon_and_by_more_while_the_provider_says_open() -> None:
+    world = World()
+    deadline = NOW + timedelta(days=10)
+    signing = await world.started(deadline=deadline)
+    world.provider.statuses = [PENDING]
+    clockwork = Clockwork(world)
+    clockwork.every(300, lambda: reconcile.run(world.app, budget_seconds=60))
+    await clockwork.run_until(deadline - timedelta(seconds=1))
+    before = len(world.provider.status_reads)
+    await clockwork.run_for(30 * 60)
+    assert len(world.provider.status_reads) > before
+    await clockwork.run_for(6 * 3600)
+    assert before + 10 < len(world.provider.status_reads) < before + 30
+    world.provider.statuses = [ProviderStatus("Expired", EventKind.EXPIRED)]
+    await clockwork.run_for(3600)
+    assert (await world.now(signing)).state is State.EXPIRED
 
 
 async def test_reconcile_changes_no_signing() -> None:

@@ -118,6 +118,22 @@ async def test_lost_callbacks_are_found_by_reconcile(play: Play, account: str) -
 
 
 @every_account
+async def test_a_signing_that_was_deleted_at_the_provider_is_found_out(play: Play, account: str) -> None:
+    player, sandbox = at(play, account)
+    signing = await started(play, account)
+    kept = sandbox.state
+    things = {"dokobit": "signings", "connective": "packages", "signicat": "orders"}[player.name]
+    getattr(kept, things).pop(signing["providerSigningId"])
+    for _ in range(20):
+        await play.reconcile()
+        await asyncio.sleep(1.1)
+        if (await play.get(signing["id"]))["state"] != "started":
+            break
+    failed = await play.until(signing["id"], "failed")
+    assert failed["failure"]["code"] == "provider_not_found"
+
+
+@every_account
 async def test_callbacks_three_times(play: Play, account: str) -> None:
     _, sandbox = at(play, account)
     sandbox.set_knobs(type(sandbox.knobs)(copies=3))

@@ -13,7 +13,7 @@ from shared.domain.errors import AlreadyExists, ConcurrentUpdate
 from shared.domain.history import EntryKind
 from shared.domain.signing import Progress, State
 from shared.storage.clients import DUE, LOOKUPS, SIGNINGS, StorageClients
-from shared.storage.due import due_row
+from shared.storage.due import SHARDS, due_row
 from shared.storage.signings import TableSigningStore
 from shared.storage.tables import joined, pieces, safe_key
 from tests.storage.samples import NOW, new_id, signing, with_entries
@@ -172,6 +172,17 @@ async def test_reading_what_is_due_costs_the_same_however_much_is_not(clients: S
     assert await cost() == few == 1
     [row] = await store.due(now, 1)
     await store.settle_due(row)
+
+
+async def test_a_batch_of_due_rows_costs_a_call_for_each_partition(clients: StorageClients) -> None:
+    store = TableSigningStore(clients)
+    now = datetime(1996, 6, 1, 12, 0, tzinfo=UTC)
+    await store.mark_all_due({new_id(): now + timedelta(seconds=number) for number in range(200)})
+    rows = await store.due(now + timedelta(seconds=299), 1000)
+    assert len(rows) == 200
+    clients.calls.clear()
+    await store.settle_all_due(rows)
+    assert clients.calls == {"table:BATCH due": SHARDS}
 
 
 async def _mark_future(clients: StorageClients, count: int) -> None:

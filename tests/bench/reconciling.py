@@ -1,0 +1,127 @@
+"""A reconcile tick with 200 signings due: what lies behind them in the due index must not make it dearer."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from azure.data.tables import TransactionOperation
+
+from local.azurite import Azurite
+from local.players import V2_ACCOUNT
+from shared.bootstrap import utc_now
+from shared.domain.history import EntryKind, record
+from shared.domain.ids import signing_id
+from shared.domain.signing import Document, Participant, Signing, State
+from shared.flow import reconcile
+from shared.ports import App
+from shared.storage.clients import DUE, StorageClients
+from shared.storage.due import BUCKET_SECONDS, due_row
+from tests.bench.in_process import running_in_process
+from tests.bench.table import Figure
+
+_DUE = 200
+_FEW, _MANY = 1_000, 100_000
+_TICKS = 7
+_REACH = 1.2
+
+
+async def measure(azurite: Azurite) -> tuple[list[Figure], list[str]]:
+    """The figures, and the breakdown as a line. Needs an emulator of its own: it leaves 100,000 rows."""
+    async with running_in_process(azurite) as product:
+        # Slots so close together that the next looks of one tick lie as near to each other as those of another.
+        policy = replace(product.deployment.app.policy, reconcile_calls_per_minute=10**6)
+        app, clients = replace(product.deployment.app, policy=policy), product.deployment.clients
+        await _ticks(app, clients, 1)  # loads what the first tick of a process loads
+        await _open(clients, _FEW)
+        few = await _ticks(app, clients, _TICKS)
+        await _open(clients, _MANY - _FEW)
+        many = await _ticks(app, clients, _TICKS)
+    return [_calls_figure(few[0], many[0]), _time_figure(few[1], many[1])], [_line(many[0])]
+
+
+def _calls_figure(few: Counter[str], many: Counter[str]) -> Figure:
+    ratio = many.total() / few.total()
+    name = f"reconcile tick, {_DUE} due among {_MANY:,} open: storage calls"
+    return Figure(name, f"{many.total() / _TICKS:.0f}", f"{few.total() / _TICKS:.0f}", "+- 2 %", abs(ratio - 1) <= 0.02)
+
+
+def _time_figure(few: float, many: float) -> Figure:
+    name = f"reconcile tick, {_DUE} due among {_MANY:,} open: time"
+    return Figure(name, f"{many / few:.2f} x ({many:.2f} s)", f"{few:.2f} s", f"<= {_REACH} x", many <= _REACH * few)
+
+
+def _line(calls: Counter[str]) -> str:
+    each = ", ".join(f"{key} {count / _TICKS:.0f}" for key, count in sorted(calls.items()))
+    return f"reconcile tick, {_DUE} due: {each}"
+
+
+async def _ticks(app: App, clients: StorageClients, count: int) -> tuple[Counter[str], float]:
+    """The calls of all ticks together, and the time of the least disturbed one."""
+    calls, times = Counter[str](), list[float]()
+    for _ in range(count):
+        await _make_due(app)
+        before, began = Counter(clients.calls), time.perf_counter()
+        seen = await reconcile.run(app, budget_seconds=240)
+        times.append(time.perf_counter() - began)
+        calls += clients.calls - before
+        if seen != _DUE:
+            raise RuntimeError(f"{seen} rows were due")
+    return calls, min(times)
+
+
+async def _make_due(app: App) -> None:
+    """Started signings that became due one after the other in the last bucket but one."""
+    now, limit = utc_now(), asyncio.Semaphore(8)
+    bucket = datetime.fromtimestamp(now.timestamp() // BUCKET_SECONDS * BUCKET_SECONDS, UTC)
+
+    async def one(number: int) -> None:
+        async with limit:
+            due_at = bucket - timedelta(seconds=BUCKET_SECONDS - number)
+            signing = _started(due_at - timedelta(hours=10))
+            signing, entry = record(signing, EntryKind.REQUESTED, signing.created_at, {})
+            await app.signings.create(signing, [entry])
+            await app.signings.mark_due(signing.id, due_at)
+
+    await asyncio.gather(*map(one, range(_DUE)))
+
+
+def _started(at: datetime) -> Signing:
+    own = signing_id(at, secrets.token_bytes(10))
+    document = Document(
+        number=1, name="lease.pdf", media_type="application/pdf", size=9, sha256="0" * 64, blob=f"staging/{own}/1"
+    )
+    return Signing(
+        id=own,
+        account=V2_ACCOUNT,
+        provider="pkisigning",
+        title="Lease 2026-17",
+        state=State.STARTED,
+        provider_signing_id=own,
+        documents=(document,),
+        participants=(Participant(number=1, given_name="Ada", family_name="Jansen", email="ada@example.org"),),
+        created_at=at,
+        updated_at=at,
+    )
+
+
+async def _open(clients: StorageClients, count: int) -> None:
+    """Rows of signings whose time comes some day in the next month."""
+    now, partitions = utc_now(), dict[str, list[dict[str, str]]]()
+    for number in range(count):
+        own = signing_id(now, secrets.token_bytes(10))
+        row = due_row(own, now + timedelta(hours=1 + number % 720))
+        partitions.setdefault(row["PartitionKey"], []).append(row)
+    limit = asyncio.Semaphore(4)
+
+    async def write(rows: list[dict[str, str]]) -> None:
+        async with limit:
+            await clients.transact(DUE, [(TransactionOperation.UPSERT, row) for row in rows])
+
+    await asyncio.gather(
+        *(write(rows[start : start + 100]) for rows in partitions.values() for start in range(0, len(rows), 100))
+    )
