@@ -10,6 +10,7 @@ from typing import Any
 
 from shared import telemetry
 from shared.domain.errors import (
+    CircuitOpen,
     ConcurrentUpdate,
     CountersignError,
     CreditsExhausted,
@@ -66,6 +67,7 @@ _STATUS: tuple[tuple[type[CountersignError], int], ...] = (
     (NotFound, 404),
     (ConcurrentUpdate, 409),
     (WrongState, 409),
+    (CircuitOpen, 503),
     (Throttled, 429),
     (Retryable, 503),
     (CreditsExhausted, 402),

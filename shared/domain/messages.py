@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.domain.signing import Outage
 from shared.domain.states import Source
 
 
@@ -64,6 +65,7 @@ class ProviderEvent(Message):
     """On `signing-events`: something may have changed at the provider; read it back and apply what is true.
 
     `signing_id` is known when the callback came to a signing's own address, else `provider_signing_id` leads to it.
+    `attempt` counts the read-backs that the provider answered; `outage` tells of those that it could not.
     """
 
     account: str
@@ -73,6 +75,7 @@ class ProviderEvent(Message):
     access_key: str | None = Field(default=None, repr=False)
     callback: CarriedCallback | None = None
     attempt: int = Field(default=1, ge=1)
+    outage: Outage | None = None
 
     @property
     def event_key(self) -> str | None:

@@ -46,7 +46,8 @@ def overdue(signing: Signing, now: datetime, policy: FlowPolicy) -> list[FollowU
         for owed in signing.announcements
         if not owed.is_settled and owed.next_attempt_at + grace <= now
     ]
-    if signing.state is State.REQUESTED and not _is_leased(signing, now):
+    waits = signing.start.next_attempt_at is not None and signing.start.next_attempt_at + grace > now
+    if signing.state is State.REQUESTED and not waits and not _is_leased(signing, now):
         found.append((Queue.STARTS, RunStart(signing_id=signing.id, traceparent=telemetry.current_trace())))
     if signing.state is State.COMPLETED and (signing.download.next_attempt_at or signing.updated_at) + grace <= now:
         found.append(_download(signing))

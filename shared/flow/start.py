@@ -28,12 +28,12 @@ from shared.domain.errors import (
     Unauthorised,
     Unavailable,
 )
-from shared.domain.history import EntryKind, record
+from shared.domain.history import EntryKind, HistoryEntry, record
 from shared.domain.messages import Queue, RunStart
 from shared.domain.signing import AttentionCode, Document, Failure, Signing, StartProgress, State
 from shared.domain.states import Event, EventKind, Source
-from shared.flow import subscribe
-from shared.flow.amend import MAX_TRIES, Change, amend, flagged, moved
+from shared.flow import outage, subscribe
+from shared.flow.amend import MAX_TRIES, Amended, Change, amend, flagged, moved
 from shared.flow.follow_up import overdue, send_after, send_all
 from shared.flow.start_log import LeasedStartLog, claim_provider_signing_id
 from shared.ports import App, Loaded, Started, StartOrder, StartProof
@@ -103,16 +103,16 @@ async def _lease(app: App, loaded: Loaded, owner: str) -> Loaded | None:
             "lease_owner": owner,
             "lease_until": now + timedelta(seconds=app.policy.start_lease_seconds),
             "attempts": start.attempts + 1,
+            "next_attempt_at": None,
         }
     )
-    signing, entry = record(
-        loaded.signing.model_copy(update={"start": progress}),
-        EntryKind.START_ATTEMPT,
-        now,
-        {"attempt": str(progress.attempts)},
-    )
+    signing, entries = loaded.signing.model_copy(update={"start": progress}), list[HistoryEntry]()
+    if start.outage is None:
+        # The attempts of an outage are counted, not told one by one.
+        signing, entry = record(signing, EntryKind.START_ATTEMPT, now, {"attempt": str(progress.attempts)})
+        entries.append(entry)
     try:
-        return await app.signings.save(loaded, signing, [entry])
+        return await app.signings.save(loaded, signing, entries)
     except ConcurrentUpdate:
         return None
 
@@ -151,7 +151,7 @@ async def _accepted(app: App, loaded: Loaded, started: Started) -> Loaded:
     def accept(signing: Signing) -> Change | None:
         brought = {"facts": {**signing.start.facts, **started.facts}}
         progress = signing.start.model_copy(
-            update={"inviting_at": signing.start.inviting_at or now, "invited_at": now} | brought | _RELEASED
+            update={"inviting_at": signing.start.inviting_at or now, "invited_at": now} | brought | _ENDED
         )
         updates: dict[str, object] = {"start": progress}
         if signing.provider_signing_id is None:
@@ -165,22 +165,26 @@ async def _accepted(app: App, loaded: Loaded, started: Started) -> Loaded:
 
 
 _RELEASED: dict[str, object] = {"lease_owner": None, "lease_until": None}
+_ENDED: dict[str, object] = _RELEASED | {"next_attempt_at": None, "outage": None}
 
 
 async def _postpone(app: App, loaded: Loaded, error: Retryable) -> Loaded:
     """The provider cannot now. A call that may have invited people leaves its mark: proof is looked for first."""
     is_open = loaded.signing.start.is_uncertain and not _certainly_not_sent(error)
+    pause = app.policy.invite_proof_after_seconds if is_open else _pause(app, loaded.signing.start, error)
 
-    def release(signing: Signing) -> Change:
+    def release(signing: Signing) -> Change | None:
+        if not _is_starting(signing):
+            return None
         kept = signing.start.inviting_at if is_open else None
-        progress = signing.start.model_copy(update=_RELEASED | {"inviting_at": kept})
+        waiting = _waiting(app, signing, error, pause, _RELEASED | {"inviting_at": kept})
+        if _is_told(signing, waiting) and not is_open:
+            return waiting, ()
         entry_facts = {"code": error.code, "uncertain": str(is_open).lower()}
-        changed, entry = record(
-            signing.model_copy(update={"start": progress}), EntryKind.START_ATTEMPT, app.now(), entry_facts
-        )
+        changed, entry = record(waiting, EntryKind.START_ATTEMPT, app.now(), entry_facts)
         return changed, [entry]
 
-    released = await amend(app, loaded, lambda signing: release(signing) if _is_starting(signing) else None)
+    released = await amend(app, loaded, release)
     telemetry.warning(
         "start_postponed",
         signing_id=released.signing.id,
@@ -188,11 +192,30 @@ async def _postpone(app: App, loaded: Loaded, error: Retryable) -> Loaded:
         reason="uncertain" if is_open else "retryable",
         provider_status_code=error.provider_status_code,
     )
-    if is_open:
-        await _again(app, released.signing, app.policy.invite_proof_after_seconds)
-    elif _is_starting(released.signing):
-        await _again(app, released.signing, _pause(app, released.signing.start, error))
-    return released.loaded
+    if is_open or _is_starting(released.signing):
+        await _again(app, released.signing, pause)
+    return (await _flag_if_long(app, released.loaded)).loaded
+
+
+def _waiting(app: App, signing: Signing, error: Retryable, pause: float, updates: Mapping[str, object]) -> Signing:
+    lasting = outage.prolonged(signing.start.outage, error, app.now()) if error.is_outage else None
+    waits = {"outage": lasting, "next_attempt_at": app.now() + timedelta(seconds=pause)}
+    return signing.model_copy(update={"start": signing.start.model_copy(update={**updates, **waits})})
+
+
+def _is_told(before: Signing, waiting: Signing) -> bool:
+    """Whether the history has this outage already."""
+    return before.start.outage is not None and waiting.start.outage is not None
+
+
+async def _flag_if_long(app: App, loaded: Loaded) -> Amended:
+    def flag(signing: Signing) -> Change | None:
+        lasting = signing.start.outage
+        if lasting is None or not _is_starting(signing):
+            return None
+        return outage.flagged_if_long(signing, lasting, app.now(), app.policy)
+
+    return await amend(app, loaded, flag)
 
 
 def _certainly_not_sent(error: Retryable) -> bool:
@@ -200,8 +223,8 @@ def _certainly_not_sent(error: Retryable) -> bool:
 
 
 def _pause(app: App, progress: StartProgress, error: Retryable) -> float:
-    if isinstance(error, Throttled):
-        return app.policy.throttle_pause(error.retry_after_seconds)
+    if error.is_outage:
+        return outage.pause_after(outage.prolonged(progress.outage, error, app.now()), error, app.policy)
     return app.policy.outage_pause(progress.attempts)
 
 
@@ -222,7 +245,7 @@ async def _fail(app: App, loaded: Loaded, error: Permanent) -> Loaded:
     def fail(signing: Signing) -> Change | None:
         if not _is_starting(signing):
             return None
-        progress = signing.start.model_copy(update=_RELEASED | {"inviting_at": None})
+        progress = signing.start.model_copy(update=_ENDED | {"inviting_at": None})
         return moved(signing, event, {"start": progress, "failure": failure})
 
     failed = await amend(app, loaded, fail)
@@ -264,8 +287,23 @@ async def _look_for_proof(app: App, loaded: Loaded) -> None:
         proof = await app.provider(signing.account).prove_start(_order(app, signing, {}), log)
     except CountersignError as error:
         telemetry.warning("start_proof_unavailable", signing_id=signing.id, code=error.code)
+        if isinstance(error, Retryable) and error.is_outage:
+            await _wait_for_proof(app, loaded, error)
+            return
         proof = StartProof(invited=None)
     await _act_on_proof(app, loaded, proof, inviting_at)
+
+
+async def _wait_for_proof(app: App, loaded: Loaded, error: Retryable) -> None:
+    """A provider that cannot be asked has proven nothing, so this is no reason to call a person for a decision."""
+    pause = _pause(app, loaded.signing.start, error)
+
+    def wait(signing: Signing) -> Change | None:
+        is_needed = _is_starting(signing) and signing.start.is_uncertain
+        return (_waiting(app, signing, error, pause, {}), ()) if is_needed else None
+
+    waiting = await _flag_if_long(app, (await amend(app, loaded, wait)).loaded)
+    await _again(app, waiting.signing, pause)
 
 
 async def _act_on_proof(app: App, loaded: Loaded, proof: StartProof, inviting_at: datetime) -> None:
@@ -289,7 +327,7 @@ async def _act_on_proof(app: App, loaded: Loaded, proof: StartProof, inviting_at
 
 async def _take_mark_back(app: App, loaded: Loaded) -> None:
     """Proof that nobody was invited. Conditional on the very state that was looked at: no reload, no second thought."""
-    progress = loaded.signing.start.model_copy(update={"inviting_at": None})
+    progress = loaded.signing.start.model_copy(update=_ENDED | {"inviting_at": None})
     signing, entry = record(
         loaded.signing.model_copy(update={"start": progress}),
         EntryKind.START_ATTEMPT,

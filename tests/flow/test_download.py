@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from shared.domain.errors import NotReady, ProviderError, ProviderNotFound, Throttled, Unauthorised, Unavailable
+from shared.domain.errors import NotReady, ProviderError, ProviderNotFound, Throttled, Unauthorised
 from shared.domain.messages import DownloadDocuments, Queue
 from shared.domain.signing import AttentionCode, Signing, State
 from shared.flow import download
@@ -59,7 +59,6 @@ async def test_a_bare_pdf_is_stored_as_one() -> None:
         (EMPTY, "documents_missing"),
         (b"<html>please log in</html>", "not_an_archive"),
         (NotReady("sealing"), "provider_not_ready"),
-        (Unavailable("cut", sent=True), "provider_unavailable"),
         (Unauthorised("401"), "provider_unauthorised"),
         (ProviderNotFound("404"), "provider_not_found"),
     ],

@@ -14,6 +14,7 @@ from shared.domain.errors import (
     IdempotencyMismatch,
     InvalidRequest,
     ProviderError,
+    ProviderNotFound,
     Rejected,
     Throttled,
     Unauthorised,
@@ -103,7 +104,7 @@ async def test_proof_is_not_looked_for_too_early() -> None:
     assert world.queue.take()[0].delay_seconds == pytest.approx(world.app.policy.invite_proof_after_seconds / 2)
 
 
-@pytest.mark.parametrize("proof", [StartProof(invited=None), Unavailable("down", sent=True)])
+@pytest.mark.parametrize("proof", [StartProof(invited=None), ProviderNotFound("no such list")])
 async def test_without_proof_a_person_is_told_and_nothing_is_sent(proof: StartProof | ProviderError) -> None:
     world = World()
     signing = await world.taken_in()

@@ -19,6 +19,7 @@ from shared.verification.address import CallbackAddresses
 from tests.domain.make import NOW
 from tests.fakes.provider import DONE, MemoryProvider
 from tests.fakes.storage import (
+    MemoryCircuitBoard,
     MemoryDeadLetterStore,
     MemoryDocumentStore,
     MemoryQueue,
@@ -65,6 +66,7 @@ class World:
             queue=self.queue,
             dead_letters=self.dead_letters,
             subscriptions=MemorySubscriptionStore(),
+            circuits=MemoryCircuitBoard(),
             notifier=self.notifier,
             addresses=CallbackAddresses("https://app.example", [b"k" * 32]),
             policy=policy or FlowPolicy(),

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 import pytest
 
 from local.azurite import Azurite
-from shared.ports import DeadLetterStore, DocumentStore, SigningStore, SubscriptionStore, TokenStore
+from shared.ports import CircuitBoard, DeadLetterStore, DocumentStore, SigningStore, SubscriptionStore, TokenStore
 from shared.storage.accounts import TableSubscriptionStore, TableTokenStore
 from shared.storage.blobs import BlobDocumentStore
+from shared.storage.circuits import TableCircuitBoard
 from shared.storage.clients import StorageClients
 from shared.storage.letters import TableDeadLetterStore
 from shared.storage.signings import TableSigningStore
 from tests.fakes.storage import (
+    MemoryCircuitBoard,
     MemoryDeadLetterStore,
     MemoryDocumentStore,
     MemorySigningStore,
@@ -31,6 +33,7 @@ class Stores:
     dead_letters: DeadLetterStore
     subscriptions: SubscriptionStore
     tokens: TokenStore
+    circuits: CircuitBoard
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +62,7 @@ async def stores(request: pytest.FixtureRequest, connection_string: str) -> Asyn
             MemoryDeadLetterStore(),
             MemorySubscriptionStore(),
             MemoryTokenStore(),
+            MemoryCircuitBoard(),
         )
         return
     async with StorageClients.from_settings(connection_string=connection_string) as clients:
@@ -68,4 +72,5 @@ async def stores(request: pytest.FixtureRequest, connection_string: str) -> Asyn
             TableDeadLetterStore(clients),
             TableSubscriptionStore(clients),
             TableTokenStore(clients),
+            TableCircuitBoard(clients),
         )
