@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 
 import pytest
 
@@ -106,6 +107,14 @@ def test_the_pause_doubles_up_to_a_limit_and_starts_small_after_an_answer() -> N
     assert watched.opened().refused_for() == 10
 
 
+def test_how_the_block_ends_is_the_verdict() -> None:
+    watched = Watched()
+    for _ in range(LIMITS.failures):
+        with pytest.raises(Unavailable), watched.circuit.passage():
+            raise DOWN
+    assert watched.refused_for() == 10
+
+
 def test_one_call_at_a_time_tries() -> None:
     watched = Watched().opened()
     watched.clock.forward(10)
@@ -136,11 +145,10 @@ def test_a_try_without_a_verdict_makes_room_for_the_next(error: BaseException) -
 
 def test_calls_that_were_under_way_when_it_opened_neither_lengthen_nor_shorten_the_pause() -> None:
     watched = Watched()
-    late_failure, late_answer = watched.circuit.passage(), watched.circuit.passage()
-    failing, answered = late_failure.__enter__(), late_answer.__enter__()
-    watched.opened()
-    failing.failed(DOWN)
-    answered.answered()
+    with watched.circuit.passage() as failing, watched.circuit.passage() as answered:
+        watched.opened()
+        failing.failed(DOWN)
+        answered.answered()
     assert watched.refused_for() == 10
     assert len(watched.told) == 1
 
@@ -157,8 +165,9 @@ def test_throttling_is_waited_out_for_as_long_as_the_provider_says(asked: float,
 
 def test_the_longest_wait_of_many_counts_and_little_differences_are_not_told() -> None:
     watched = Watched()
-    under_way = [watched.circuit.passage().__enter__() for _ in range(3)]
-    for passage, seconds in zip(under_way, (30, 30.5, 20), strict=True):
-        passage.failed(Throttled("429", retry_after_seconds=seconds))
+    with ExitStack() as under_way:
+        passages = [under_way.enter_context(watched.circuit.passage()) for _ in range(3)]
+        for passage, seconds in zip(passages, (30, 30.5, 20), strict=True):
+            passage.failed(Throttled("429", retry_after_seconds=seconds))
     assert watched.refused_for() == 30
     assert len(watched.told) == 1
