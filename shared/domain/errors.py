@@ -205,11 +205,12 @@ class Unavailable(Retryable):
 
     code = "provider_unavailable"
     next_step = "Nothing to do: the work is repeated. Check the provider's status page if it lasts."
-    is_outage = True
 
-    def __init__(self, detail: str, *, sent: bool, provider_status_code: int | None = None) -> None:
+    def __init__(
+        self, detail: str, *, sent: bool, provider_status_code: int | None = None, is_outage: bool = True
+    ) -> None:
         super().__init__(detail, provider_status_code=provider_status_code)
-        self.sent = sent
+        self.sent, self.is_outage = sent, is_outage
 
 
 class NotReady(Retryable):

@@ -41,8 +41,7 @@ class UnreadableAnswer(Unavailable):
 
     def __init__(self, provider: str, operation: Operation, status: int, why: str, *, is_outage: bool = True) -> None:
         sentence = f"The answer of {provider} to {operation.id} (status {status}) cannot be used: {why}."
-        super().__init__(sentence, sent=True, provider_status_code=status)
-        self.is_outage = is_outage
+        super().__init__(sentence, sent=True, provider_status_code=status, is_outage=is_outage)
 
 
 def read_answer(

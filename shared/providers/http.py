@@ -246,9 +246,8 @@ class ProviderClient:
                     await self._refuse_json(operation, response)
             except TimeoutError as error:
                 raise self._unavailable(operation, error, sent=seen.sent) from error
-            # Files that break off one after the other are no outage: this provider answers.
             seen.answered()
-            async with aclosing(response), aclosing(self._chunks(operation, response)) as chunks:
+            async with aclosing(response), aclosing(self._file(operation, response)) as chunks:
                 yield self._byte_reply(operation, response, chunks)
 
     def _byte_reply(self, operation: Operation, response: httpx.Response, chunks: AsyncIterator[bytes]) -> ByteReply:
@@ -361,6 +360,16 @@ class ProviderClient:
                 yield chunk
         except (httpx.RequestError, httpx.StreamError, OSError) as error:
             raise self._unavailable(operation, error, sent=True) from error
+
+    async def _file(self, operation: Operation, response: httpx.Response) -> AsyncGenerator[bytes, None]:
+        """A file that breaks off is no outage: somebody was there to begin it, and another file may come whole."""
+        try:
+            async with aclosing(self._chunks(operation, response)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except Unavailable as error:
+            error.is_outage = False
+            raise
 
     def _unavailable(self, operation: Operation, error: Exception, *, sent: bool) -> Unavailable:
         what = "was lost" if sent else "could not be sent"

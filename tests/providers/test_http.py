@@ -464,8 +464,9 @@ async def test_files_that_break_off_do_not_hold_other_calls_back(server: Scripte
     client = guarded(server, http, Clock())
     server.handler = cut
     for _ in range(5):
-        with pytest.raises(Unavailable):
+        with pytest.raises(Unavailable) as caught:
             await downloaded(client)
+        assert not caught.value.is_outage
     assert len(server.seen) == 5
 
 
