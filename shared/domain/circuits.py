@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-# An instance that has had nothing to call for so long says nothing about the provider any more; it may be gone.
-_OUTLIVED = timedelta(hours=1)
+# Work that waits comes back sooner than this. An instance that has not called again by then is gone, or has no work
+# left; either way it knows nothing about the provider any more.
+_OUTLIVED = timedelta(minutes=20)
 
 
 class CircuitState(StrEnum):

@@ -30,7 +30,7 @@ def flagged_if_long(signing: Signing, outage: Outage, now: datetime, policy: Flo
     something else to look at already."""
     if signing.attention is not None or now - outage.since < timedelta(seconds=policy.outage_attention_seconds):
         return None
-    detail = "The provider has taken no calls for hours. The work goes on by itself when it does again."
+    detail = f"For hours the provider could not be called ({outage.code}). The work goes on by itself when it can."
     return flagged(signing, AttentionCode.PROVIDER_UNAVAILABLE, detail, now)
 
 

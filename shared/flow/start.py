@@ -192,9 +192,10 @@ async def _postpone(app: App, loaded: Loaded, error: Retryable) -> Loaded:
         reason="uncertain" if is_open else "retryable",
         provider_status_code=error.provider_status_code,
     )
-    if is_open or _is_starting(released.signing):
-        await _again(app, released.signing, pause)
-    return (await _flag_if_long(app, released.loaded)).loaded
+    waiting = await _flag_if_long(app, released.loaded)
+    if is_open or _is_starting(waiting.signing):
+        await _again(app, waiting.signing, pause)
+    return waiting.loaded
 
 
 def _waiting(app: App, signing: Signing, error: Retryable, pause: float, updates: Mapping[str, object]) -> Signing:

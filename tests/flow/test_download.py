@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from shared.domain.errors import NotReady, ProviderError, ProviderNotFound, Throttled, Unauthorised
+from shared.domain.errors import NotReady, ProviderError, ProviderNotFound, Throttled, Unauthorised, Unavailable
 from shared.domain.messages import DownloadDocuments, Queue
 from shared.domain.signing import AttentionCode, Signing, State
 from shared.flow import download
