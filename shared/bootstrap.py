@@ -10,14 +10,18 @@ from datetime import UTC, datetime
 from shared import settings as settings_module
 from shared import telemetry
 from shared.domain.errors import ConfigurationError, InvalidRequest, UnsupportedFeature
+from shared.domain.policy import FlowPolicy
 from shared.domain.signing import Signing
 from shared.notifier import HttpNotifier
 from shared.ports import App, SigningProvider, TokenStore
 from shared.providers import PROVIDERS
 from shared.providers.checks import check_capabilities
+from shared.providers.circuit import Circuit, CircuitLimits
+from shared.providers.circuit_reports import CircuitReports
 from shared.settings import AccountSettings, Settings, StorageSettings
 from shared.storage.accounts import TableSubscriptionStore, TableTokenStore
 from shared.storage.blobs import BlobDocumentStore
+from shared.storage.circuits import TableCircuitBoard
 from shared.storage.clients import Endpoints, StorageClients
 from shared.storage.letters import TableDeadLetterStore
 from shared.storage.pace import TablePaceStore
@@ -36,8 +40,10 @@ class Deployment:
 
     app: App
     clients: StorageClients
+    circuit_reports: CircuitReports
 
     async def aclose(self) -> None:
+        await self.circuit_reports.aclose()
         for provider in self.app.providers.values():
             await provider.aclose()
         if isinstance(self.app.notifier, HttpNotifier):
@@ -49,7 +55,13 @@ def build(settings: Settings) -> Deployment:
     """Everything real. No network traffic happens here."""
     clients = _clients(settings.storage)
     tokens = TableTokenStore(clients)
-    providers = {name: _provider(account, tokens) for name, account in settings.accounts.items()}
+    circuits = TableCircuitBoard(clients)
+    reports = CircuitReports(circuits, instance=os.urandom(8).hex())
+    limits = _circuit_limits(settings.policy)
+    providers = {
+        name: _provider(account, tokens, Circuit(utc_now, limits, reports.of(name)))
+        for name, account in settings.accounts.items()
+    }
     app = App(
         providers=providers,
         signings=TableSigningStore(clients),
@@ -59,6 +71,7 @@ def build(settings: Settings) -> Deployment:
         dead_letters=TableDeadLetterStore(clients),
         subscriptions=TableSubscriptionStore(clients),
         pace=TablePaceStore(clients),
+        circuits=circuits,
         notifier=HttpNotifier(settings.notifier),
         addresses=CallbackAddresses(settings.public_url, settings.callback_keys),
         policy=settings.policy,
@@ -66,7 +79,7 @@ def build(settings: Settings) -> Deployment:
         random_bytes=os.urandom,
         who_supports=_who_supports,
     )
-    return Deployment(app, clients)
+    return Deployment(app, clients, reports)
 
 
 def _who_supports(signing: Signing, field: str) -> list[str]:
@@ -84,8 +97,17 @@ def _who_supports(signing: Signing, field: str) -> list[str]:
     return [name for name in found if name != signing.provider]
 
 
-def _provider(account: AccountSettings, tokens: TokenStore) -> SigningProvider:
-    return PROVIDERS[account.provider].build(account.name, account.config, tokens, utc_now)
+def _provider(account: AccountSettings, tokens: TokenStore, circuit: Circuit) -> SigningProvider:
+    return PROVIDERS[account.provider].build(account.name, account.config, tokens, utc_now, circuit=circuit)
+
+
+def _circuit_limits(policy: FlowPolicy) -> CircuitLimits:
+    return CircuitLimits(
+        policy.circuit_failures,
+        policy.circuit_first_seconds,
+        policy.circuit_longest_seconds,
+        policy.throttle_max_seconds,
+    )
 
 
 def _clients(storage: StorageSettings) -> StorageClients:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from shared.domain.capabilities import Capabilities
+from shared.domain.circuits import Standing
 from shared.domain.errors import FieldError, InvalidRequest
 from shared.domain.history import HistoryEntry
 from shared.domain.letters import LetterFilter, LetterStatus
@@ -271,6 +272,17 @@ class TokenStore(Protocol):
         """Create (etag None) or replace if unchanged. Raises ConcurrentUpdate."""
 
 
+class CircuitBoard(Protocol):
+    """Where instances tell each other that they hold calls of an account back. One row per account and instance,
+    written when that changes and at no other time."""
+
+    async def post(self, account: str, instance: str, standing: Standing) -> None:
+        """Replaces what this instance said of the account. A closed circuit needs no row: it takes the old one away."""
+
+    async def read(self, account: str) -> list[Standing]:
+        """What all instances said last, those among them that are gone included."""
+
+
 # --------------------------------------------------------------------------------------------------- provider
 
 
@@ -494,6 +506,7 @@ class App:
     dead_letters: DeadLetterStore
     subscriptions: SubscriptionStore
     pace: PaceStore
+    circuits: CircuitBoard
     notifier: Notifier
     addresses: Addresses
     policy: FlowPolicy

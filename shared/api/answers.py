@@ -10,6 +10,7 @@ from typing import Any
 
 from shared import telemetry
 from shared.domain.errors import (
+    CircuitOpen,
     ConcurrentUpdate,
     CountersignError,
     CreditsExhausted,
@@ -70,6 +71,7 @@ _STATUS: tuple[tuple[type[CountersignError], int], ...] = (
     (WrongState, 409),
     (TooLarge, 413),
     (OutcomeUnknown, 409),
+    (CircuitOpen, 503),
     (Throttled, 429),
     (Retryable, 503),
     (CreditsExhausted, 402),

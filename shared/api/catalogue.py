@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
@@ -15,6 +16,7 @@ from shared.api.answers import Answer, FileAnswer, answered, problem
 from shared.api.start_request import media_type_of
 from shared.domain.blob_address import is_plain
 from shared.domain.capabilities import Capabilities
+from shared.domain.circuits import Standing, merged
 from shared.domain.errors import CountersignError, FieldError, InvalidRequest, NotFound
 from shared.ports import App, Download, OperationAnswer, OperationFile, SigningProvider
 from shared.providers import PROVIDERS, operations_of
@@ -23,6 +25,8 @@ from shared.providers.operation import ListOf, MultipartFile, Operation, Plain, 
 # What an operation answers is held in memory to become an HTTP answer; larger files go to blob storage.
 _MAX_INLINE_BYTES = 50 * 1024 * 1024
 _MODES = ("file", "base64", "blob")
+# A provider that hangs must not keep the caller who wants to know about it.
+_REACH_SECONDS = 5.0
 # What callers have put there, and what operations have answered with: never what is stored for a signing.
 _READABLE = ("inbox/", "staging/operations/")
 
@@ -44,17 +48,38 @@ async def accounts(app: App) -> Answer:
     """The configured accounts and whether their provider takes their credentials. No secrets."""
 
     async def work() -> Answer:
-        return Answer(200, {"accounts": [await _account_view(one) for one in app.providers.values()]})
+        views = await asyncio.gather(*(_account_view(app, one) for one in app.providers.values()))
+        return Answer(200, {"accounts": views})
 
     return await answered(work)
 
 
-async def _account_view(provider: SigningProvider) -> dict[str, Any]:
+async def _account_view(app: App, provider: SigningProvider) -> dict[str, Any]:
+    is_reachable, standings = await asyncio.gather(_is_reachable(provider), app.circuits.read(provider.account))
     return {
         "account": provider.account,
         "provider": provider.name,
-        "reachable": await provider.is_reachable(),
+        "reachable": is_reachable,
+        "circuit": _circuit_view(merged(standings, app.now())),
         "capabilities": capabilities_view(provider.capabilities),
+    }
+
+
+async def _is_reachable(provider: SigningProvider) -> bool:
+    try:
+        async with asyncio.timeout(_REACH_SECONDS):
+            return await provider.is_reachable()
+    except TimeoutError:
+        return False
+
+
+def _circuit_view(standing: Standing) -> dict[str, Any]:
+    return {
+        "state": standing.state,
+        "since": standing.since,
+        "until": standing.until,
+        "reason": standing.reason,
+        "failures": standing.failures,
     }
 
 

@@ -16,7 +16,9 @@
     ├── ArchiveNotReady                 what came is not (yet) a whole, expected archive; try again later
     └── ProviderError                   something said by, or about, the provider
         ├── Retryable                   the same call may succeed later
-        │   ├── Throttled               429 or our own call budget; carries retry_after_seconds
+        │   ├── Throttled               429; carries retry_after_seconds
+        │   │   ├── BudgetSpent         ... held back by our own call budget: the provider was not asked
+        │   │   └── CircuitOpen         ... held back because the account's last calls failed: not asked either
         │   ├── Unavailable             5xx, time-out, connection lost; `sent` says whether it may have been acted upon
         │   └── NotReady                the provider says: not yet (202, 409 on a download)
         └── Permanent                   the same call will fail again
@@ -193,16 +195,30 @@ class ProviderError(CountersignError):
 
 
 class Retryable(ProviderError):
+    """`is_outage` is True when nothing is known to be wrong with the call itself: the provider takes no calls now. Such
+    failures are waited out, however long it lasts, and count as nobody's attempt."""
+
     code = "provider_retryable"
+    is_outage = False
 
 
 class Throttled(Retryable):
     code = "provider_throttled"
     next_step = "Nothing to do: the work is repeated when the provider accepts calls again."
+    is_outage = True
 
     def __init__(self, detail: str, *, retry_after_seconds: float, provider_status_code: int | None = None) -> None:
         super().__init__(detail, provider_status_code=provider_status_code)
         self.retry_after_seconds = retry_after_seconds
+
+
+class BudgetSpent(Throttled):
+    code = "call_budget_spent"
+
+
+class CircuitOpen(Throttled):
+    code = "provider_circuit_open"
+    next_step = "Nothing to do: calls go out again by themselves. GET /api/accounts shows since when and until when."
 
 
 class Unavailable(Retryable):
@@ -211,9 +227,11 @@ class Unavailable(Retryable):
     code = "provider_unavailable"
     next_step = "Nothing to do: the work is repeated. Check the provider's status page if it lasts."
 
-    def __init__(self, detail: str, *, sent: bool, provider_status_code: int | None = None) -> None:
+    def __init__(
+        self, detail: str, *, sent: bool, provider_status_code: int | None = None, is_outage: bool = True
+    ) -> None:
         super().__init__(detail, provider_status_code=provider_status_code)
-        self.sent = sent
+        self.sent, self.is_outage = sent, is_outage
 
 
 class NotReady(Retryable):

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.domain.signing import Outage
 from shared.domain.states import Source
 
 
@@ -69,6 +70,7 @@ class ProviderEvent(Message):
 
     `signing_id` is known when the callback came to a signing's own address, else `provider_signing_id` leads to it.
     `claims_end`: the callback says that it is over, so a read-back that does not show it lags behind.
+    `attempt` counts the read-backs that the provider answered; `outage` tells of those that it could not.
     """
 
     account: str
@@ -79,6 +81,7 @@ class ProviderEvent(Message):
     callback: CarriedCallback | None = None
     claims_end: bool = False
     attempt: int = Field(default=1, ge=1)
+    outage: Outage | None = None
 
     @property
     def event_key(self) -> str | None:

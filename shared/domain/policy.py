@@ -63,6 +63,14 @@ class FlowPolicy:
     throttle_max_seconds: float = 15 * MINUTE
     # A provider that is down: doubling pauses, from the first up to the longest of throttling above.
     outage_retry_seconds: float = 15.0
+    # When a signing has waited so long for its provider, a person is told (attention provider_unavailable).
+    outage_attention_seconds: float = 4 * HOUR
+
+    # After so many outages in a row an account's calls are held back: doubling pauses, from the first to the longest.
+    # One that throttles is left alone for as long as it said, within the limits above.
+    circuit_failures: int = 5
+    circuit_first_seconds: float = 15.0
+    circuit_longest_seconds: float = 5 * MINUTE
 
     # How long a repeat of a start finds the first one again; after that its key is forgotten once its signing is over.
     idempotency_window_seconds: float = 14 * DAY

@@ -65,6 +65,7 @@ class AttentionCode(StrEnum):
     POISON = "poison"
     NOTIFY_FAILED = "notify_failed"
     PROVIDER_UNAUTHORISED = "provider_unauthorised"
+    PROVIDER_UNAVAILABLE = "provider_unavailable"
 
 
 class Model(BaseModel):
@@ -126,6 +127,14 @@ class Notify(Model):
     url: str
 
 
+class Outage(Model):
+    """The provider could not be asked: since when, how often in a row, and the code of the last failure."""
+
+    since: datetime
+    count: int
+    code: str
+
+
 class StartProgress(Model):
     """What is known of the start so far (design 6).
 
@@ -142,6 +151,7 @@ class StartProgress(Model):
     lease_until: datetime | None = None
     attempts: int = 0
     next_attempt_at: datetime | None = None
+    outage: Outage | None = None
 
     @property
     def is_uncertain(self) -> bool:
@@ -166,6 +176,7 @@ class DownloadProgress(Model):
     attempts: int = 0
     last_reason: str | None = None
     next_attempt_at: datetime | None = None
+    outage: Outage | None = None
     files: tuple[StoredFile, ...] = ()
 
 

@@ -14,13 +14,14 @@ from shared.domain.history import EntryKind, record
 from shared.domain.messages import ProviderEvent, Queue
 from shared.domain.signing import AttentionCode, Failure, Participant, Progress, Signing, State
 from shared.domain.states import TABLE, Event, EventKind, Source
-from shared.flow import pace
+from shared.flow import outage, pace
 from shared.flow.amend import Change, amend, doubled, flagged, moved
 from shared.flow.follow_up import overdue, send_after, send_all, still_open
 from shared.flow.start_log import PROVIDER_SIGNING_ID, claim_provider_signing_id, lookup_key
 from shared.ports import App, Loaded, ParticipantProgress, ProviderStatus
 
-# A callback whose read-back fails is asked again this often; after that reconcile is the one who asks.
+# A callback to which the provider answers with a failure is asked again this often; after that reconcile is the one who
+# asks. An outage never ends like that: what came with a callback, reconcile may not know.
 MAX_READ_BACKS = 12
 MAX_LAG_READ_BACKS = 4
 _REMEMBERED_EVENT_KEYS = 20
@@ -51,11 +52,11 @@ async def run(app: App, message: ProviderEvent, *, redelivered: bool) -> None:
         provider = app.provider(signing.account)
         status = await provider.status(provider_signing_id, message.access_key, signing=signing)
     except Retryable as error:
-        await _ask_again(app, signing, message, error)
+        await _ask_again(app, loaded, message, error)
     except ProviderNotFound as error:
         await _not_there(app, loaded, message, error)
     except Permanent as error:
-        await _unreadable(app, loaded, error)
+        await _unreadable(app, loaded, message, error)
     else:
         await _settle(app, loaded, message, ReadBack(provider_signing_id, status))
 
@@ -99,7 +100,7 @@ async def _look_at_other(app: App, loaded: Loaded, message: ProviderEvent, other
     try:
         status = await app.provider(signing.account).status(other_id, message.access_key, signing=signing)
     except Retryable as error:
-        await _ask_again(app, signing, message, error)
+        await _ask_again(app, loaded, message, error)
     except Permanent as error:
         telemetry.warning("event_for_other_signing", signing_id=signing.id, account=message.account, code=error.code)
     else:
@@ -185,6 +186,8 @@ def _change(
         updates["start"] = signing.start.model_copy(update={"invited_at": app.now()})
     if message.access_key is not None and signing.access_key != message.access_key:
         updates["access_key"] = message.access_key
+    if signing.state is State.STARTED and outage.is_flagged(signing):
+        updates["attention"] = None
     change = _moved(app, signing, message, read_back.status, updates)
     if change is None:
         return None
@@ -234,28 +237,34 @@ def _advance(person: Participant, news: ParticipantProgress | None) -> Participa
     return person.model_copy(update={"progress": news.progress, "progress_at": news.at})
 
 
-async def _ask_again(app: App, signing: Signing, message: ProviderEvent, error: Retryable) -> None:
+async def _ask_again(app: App, loaded: Loaded, message: ProviderEvent, error: Retryable) -> None:
     """The provider cannot answer now. A new message with a delay keeps this one out of the poison queue."""
-    is_reconcile = message.source is Source.RECONCILE
-    if message.attempt >= MAX_READ_BACKS or (is_reconcile and not _may_ask_later(message, error)):
+    signing = loaded.signing
+    if _is_left_to_reconcile(message, error):
         telemetry.warning("read_back_left_to_reconcile", signing_id=signing.id, code=error.code)
         return
-    if isinstance(error, Throttled):
-        pause = app.policy.throttle_pause(error.retry_after_seconds)
+    again: dict[str, object]
+    if error.is_outage:
+        lasting, now = outage.prolonged(message.outage, error, app.now()), app.now()
+        again, pause = {"outage": lasting}, outage.pause_after(lasting, error, app.policy)
+        await amend(app, loaded, lambda current: outage.flagged_if_long(current, lasting, now, app.policy))
     else:
-        pause = app.policy.outage_pause(message.attempt)
-    if is_reconcile:
+        again, pause = {"outage": None, "attempt": message.attempt + 1}, app.policy.outage_pause(message.attempt)
+    if message.source is Source.RECONCILE:
+        again["attempt"] = message.attempt + 1
         not_before = app.now() + timedelta(seconds=pause)
         again_at = await pace.later_slot(app, Queue.EVENTS, signing, not_before, message.attempt)
         pause = (again_at - app.now()).total_seconds()
     telemetry.info("read_back_postponed", signing_id=signing.id, code=error.code, delay_seconds=pause)
-    again = message.model_copy(update={"attempt": message.attempt + 1})
-    await app.queue.send(Queue.EVENTS, again, delay_seconds=pause)
+    await app.queue.send(Queue.EVENTS, message.model_copy(update=again), delay_seconds=pause)
 
 
-def _may_ask_later(message: ProviderEvent, error: Retryable) -> bool:
-    """A question that came at a full moment is worth another slot; one that is down is looked at again anyway."""
-    return isinstance(error, Throttled) and message.attempt <= _MAX_SLOTS
+def _is_left_to_reconcile(message: ProviderEvent, error: Retryable) -> bool:
+    """Reconcile's own question is worth another slot when it came at a full moment, and is looked at again anyway when
+    the provider is down. A callback's is asked on through any outage."""
+    if message.source is Source.RECONCILE:
+        return not isinstance(error, Throttled) or message.attempt > _MAX_SLOTS
+    return not error.is_outage and message.attempt >= MAX_READ_BACKS
 
 
 async def _not_there(app: App, loaded: Loaded, message: ProviderEvent, error: ProviderNotFound) -> None:
@@ -266,7 +275,7 @@ async def _not_there(app: App, loaded: Loaded, message: ProviderEvent, error: Pr
         await send_after(app, await amend(app, loaded, lambda current: moved(current, cancelled)))
         return
     if message.source is not Source.RECONCILE:
-        await _ask_again(app, signing, message, error_as_retryable(error))
+        await _ask_again(app, loaded, message, error_as_retryable(error))
         return
     if _is_fresh(app, signing):
         telemetry.info("not_there_yet", signing_id=signing.id, account=signing.account)
@@ -290,8 +299,10 @@ def error_as_retryable(error: Permanent) -> Retryable:
     return Retryable(error.detail, code=error.code, provider_status_code=error.provider_status_code)
 
 
-async def _unreadable(app: App, loaded: Loaded, error: Permanent) -> None:
+async def _unreadable(app: App, loaded: Loaded, message: ProviderEvent, error: Permanent) -> None:
     telemetry.error("read_back_refused", signing_id=loaded.signing.id, code=error.code)
     if isinstance(error, Unauthorised):
         code, now = AttentionCode.PROVIDER_UNAUTHORISED, app.now()
         await amend(app, loaded, lambda signing: flagged(signing, code, error.detail, now))
+    # Credentials get repaired, and a callback may carry what nobody else knows.
+    await _ask_again(app, loaded, message, error_as_retryable(error))

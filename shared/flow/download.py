@@ -1,7 +1,8 @@
 """Stage 5: the finished documents travel from the provider into blob storage: whole, hashed, checked, written once.
 
 Completed at the provider does not mean sealed: what comes may be missing, incomplete or unsigned for a while. Then the
-attempt is counted and repeated with growing pauses; at the limit a person is told, and the attempts go on.
+attempt is counted and repeated with growing pauses; at the limit a person is told, and the attempts go on. A provider
+that takes no calls is waited for and counts as no attempt.
 
 Nothing becomes visible that was not whole: the stream is checked while it is written and committed only after that, and
 the committed file is opened once more from where it lies.
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from shared import telemetry
-from shared.domain.errors import AlreadyExists, ArchiveNotReady, Permanent, Retryable, Throttled
+from shared.domain.errors import AlreadyExists, ArchiveNotReady, Permanent, Retryable
 from shared.domain.history import EntryKind, HistoryEntry, record
 from shared.domain.messages import DownloadDocuments, Queue
 from shared.domain.signing import AttentionCode, Role, Signing, State, StoredFile
@@ -26,6 +27,7 @@ from shared.evidence.expected import ExpectedDocument, Match, check_expected
 from shared.evidence.inspector import ArchiveInspector
 from shared.evidence.manifest import FileRecord, build_manifest
 from shared.evidence.reading import confirm_stored, read_archive
+from shared.flow import outage
 from shared.flow.amend import Change, amend, flagged, moved
 from shared.flow.follow_up import send_after
 from shared.ports import App, Deliverable, Loaded, SigningProvider, WrittenBlob
@@ -49,9 +51,9 @@ async def run(app: App, message: DownloadDocuments) -> None:
             files = [*(record.stored for record in records), await _write_manifest(app, signing, records)]
     except ArchiveNotReady as error:
         await _retry_later(app, loaded, error.reason)
-    except Throttled as error:
-        await _wait(app, loaded, app.policy.throttle_pause(error.retry_after_seconds))
-    except (Retryable, Permanent) as error:
+    except Retryable as error:
+        await (_wait_out(app, loaded, error) if error.is_outage else _retry_later(app, loaded, error.code))
+    except Permanent as error:
         # Even a refusal: credentials get repaired, and a signed document is never given up.
         await _retry_later(app, loaded, error.code)
     except TimeoutError:
@@ -204,7 +206,8 @@ async def _stored(app: App, loaded: Loaded, files: Sequence[StoredFile]) -> None
             facts = {"blob": file.blob, "sha256": file.sha256, "size": str(file.size)}
             recorded, entry = record(recorded, EntryKind.FILE_STORED, event.at, facts)
             entries.append(entry)
-        progress = signing.download.model_copy(update={"files": tuple(files), "next_attempt_at": None})
+        done = {"files": tuple(files), "next_attempt_at": None, "outage": None}
+        progress = signing.download.model_copy(update=done)
         change = moved(recorded, event, {"download": progress})
         return None if change is None else (change[0], [*entries, *change[1]])
 
@@ -223,10 +226,12 @@ async def _retry_later(app: App, loaded: Loaded, reason: str) -> None:
                 "attempts": attempts,
                 "last_reason": reason,
                 "next_attempt_at": now + timedelta(seconds=pause),
+                "outage": None,
             }
         )
+        attention = None if outage.is_flagged(signing) else signing.attention
         changed, entry = record(
-            signing.model_copy(update={"download": progress}),
+            signing.model_copy(update={"download": progress, "attention": attention}),
             EntryKind.DOWNLOAD_RETRY,
             now,
             {"attempt": str(attempts), "reason": reason},
@@ -245,17 +250,34 @@ async def _retry_later(app: App, loaded: Loaded, reason: str) -> None:
     await _again(app, saved.signing, pause)
 
 
-async def _wait(app: App, loaded: Loaded, pause: float) -> None:
-    """Not an attempt: none was made. That the next one waits in the queue is noted, or reconcile would send more."""
-    at = app.now() + timedelta(seconds=pause)
+async def _wait_out(app: App, loaded: Loaded, error: Retryable) -> None:
+    """Only the first failure of an outage goes into the history: days of them would bury everything else. The time of
+    the next attempt is written each time, so that reconcile does not take the waiting message for lost."""
+    now = app.now()
+    lasting = outage.prolonged(loaded.signing.download.outage, error, now)
+    pause = outage.pause_after(lasting, error, app.policy)
 
-    def note(signing: Signing) -> Change | None:
+    def wait(signing: Signing) -> Change | None:
         if signing.state is not State.COMPLETED:
             return None
-        return signing.model_copy(update={"download": signing.download.model_copy(update={"next_attempt_at": at})}), ()
+        progress = signing.download.model_copy(
+            update={
+                "last_reason": error.code,
+                "next_attempt_at": now + timedelta(seconds=pause),
+                "outage": lasting,
+            }
+        )
+        changed, entries = signing.model_copy(update={"download": progress}), list[HistoryEntry]()
+        if lasting.count == 1:
+            facts = {"attempt": str(progress.attempts), "reason": error.code}
+            changed, entry = record(changed, EntryKind.DOWNLOAD_RETRY, now, facts)
+            entries.append(entry)
+        raised = outage.flagged_if_long(changed, lasting, now, app.policy)
+        return (changed, entries) if raised is None else (raised[0], [*entries, *raised[1]])
 
-    await amend(app, loaded, note)
-    await _again(app, loaded.signing, pause)
+    saved = await amend(app, loaded, wait)
+    telemetry.warning("download_waits", signing_id=saved.signing.id, code=error.code, delay_seconds=pause)
+    await _again(app, saved.signing, pause)
 
 
 async def _again(app: App, signing: Signing, delay_seconds: float) -> None:

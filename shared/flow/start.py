@@ -28,12 +28,12 @@ from shared.domain.errors import (
     Unauthorised,
     Unavailable,
 )
-from shared.domain.history import EntryKind, record
+from shared.domain.history import EntryKind, HistoryEntry, record
 from shared.domain.messages import Queue, RunStart
 from shared.domain.signing import AttentionCode, Document, Failure, Signing, StartProgress, State
 from shared.domain.states import Event, EventKind, Source
-from shared.flow import subscribe
-from shared.flow.amend import MAX_TRIES, Change, amend, doubled, flagged, moved
+from shared.flow import outage, subscribe
+from shared.flow.amend import MAX_TRIES, Amended, Change, amend, doubled, flagged, moved
 from shared.flow.follow_up import overdue, send_after, send_all
 from shared.flow.start_log import LeasedStartLog, claim_provider_signing_id
 from shared.ports import App, Loaded, Started, StartOrder, StartProof
@@ -112,14 +112,13 @@ async def _lease(app: App, loaded: Loaded, owner: str) -> Loaded | None:
             "next_attempt_at": None,
         }
     )
-    signing, entry = record(
-        loaded.signing.model_copy(update={"start": progress}),
-        EntryKind.START_ATTEMPT,
-        now,
-        {"attempt": str(progress.attempts)},
-    )
+    signing, entries = loaded.signing.model_copy(update={"start": progress}), list[HistoryEntry]()
+    if start.outage is None:
+        # The attempts of an outage are counted, not told one by one.
+        signing, entry = record(signing, EntryKind.START_ATTEMPT, now, {"attempt": str(progress.attempts)})
+        entries.append(entry)
     try:
-        return await app.signings.save(loaded, signing, [entry])
+        return await app.signings.save(loaded, signing, entries)
     except ConcurrentUpdate:
         return None
 
@@ -168,7 +167,7 @@ async def record_started(app: App, loaded: Loaded, started: Started, source: Sou
     def accept(signing: Signing) -> Change | None:
         brought = {"facts": {**signing.start.facts, **started.facts}}
         progress = signing.start.model_copy(
-            update={"inviting_at": signing.start.inviting_at or now, "invited_at": now} | brought | _RELEASED
+            update={"inviting_at": signing.start.inviting_at or now, "invited_at": now} | brought | _ENDED
         )
         updates: dict[str, object] = {"start": progress}
         if signing.provider_signing_id is None:
@@ -185,24 +184,25 @@ async def record_started(app: App, loaded: Loaded, started: Started, source: Sou
 
 
 _RELEASED: dict[str, object] = {"lease_owner": None, "lease_until": None}
+_ENDED: dict[str, object] = _RELEASED | {"next_attempt_at": None, "outage": None}
 
 
 async def _postpone(app: App, loaded: Loaded, owner: str, error: Retryable) -> Loaded:
     """The provider cannot now. A call that may have invited people leaves its mark: proof is looked for first."""
+    pauses: list[float] = []
 
     def release(signing: Signing) -> Change | None:
+        pauses.clear()
         if not _is_held(signing, owner):
             return None
         is_open = signing.start.is_uncertain and not _certainly_not_sent(error)
-        kept = signing.start.model_copy(
-            update=_RELEASED | {"inviting_at": signing.start.inviting_at if is_open else None}
-        )
-        next_attempt_at = app.now() + timedelta(seconds=_pause_after(app, kept, error))
-        progress = kept.model_copy(update={"next_attempt_at": next_attempt_at})
+        pauses.append(app.policy.invite_proof_after_seconds if is_open else _pause(app, signing.start, error))
+        kept = signing.start.inviting_at if is_open else None
+        waiting = _waiting(app, signing, error, pauses[0], _RELEASED | {"inviting_at": kept})
+        if _is_told(signing, waiting) and not is_open:
+            return waiting, ()
         entry_facts = {"code": error.code, "uncertain": str(is_open).lower()}
-        changed, entry = record(
-            signing.model_copy(update={"start": progress}), EntryKind.START_ATTEMPT, app.now(), entry_facts
-        )
+        changed, entry = record(waiting, EntryKind.START_ATTEMPT, app.now(), entry_facts)
         return changed, [entry]
 
     released = await amend(app, loaded, release)
@@ -214,25 +214,42 @@ async def _postpone(app: App, loaded: Loaded, owner: str, error: Retryable) -> L
         reason="uncertain" if is_open else "retryable",
         provider_status_code=error.provider_status_code,
     )
-    if not released.entries:
+    if not pauses:
         telemetry.warning("start_lease_lost", signing_id=released.signing.id)
-    else:
-        await _again(app, released.signing, _pause_after(app, released.signing.start, error))
-    return released.loaded
+        return released.loaded
+    waiting = await _flag_if_long(app, released.loaded)
+    await _again(app, waiting.signing, pauses[0])
+    return waiting.loaded
+
+
+def _waiting(app: App, signing: Signing, error: Retryable, pause: float, updates: Mapping[str, object]) -> Signing:
+    lasting = outage.prolonged(signing.start.outage, error, app.now()) if error.is_outage else None
+    waits = {"outage": lasting, "next_attempt_at": app.now() + timedelta(seconds=pause)}
+    return signing.model_copy(update={"start": signing.start.model_copy(update={**updates, **waits})})
+
+
+def _is_told(before: Signing, waiting: Signing) -> bool:
+    """Whether the history has this outage already."""
+    return before.start.outage is not None and waiting.start.outage is not None
+
+
+async def _flag_if_long(app: App, loaded: Loaded) -> Amended:
+    def flag(signing: Signing) -> Change | None:
+        lasting = signing.start.outage
+        if lasting is None or signing.state is not State.REQUESTED:
+            return None
+        return outage.flagged_if_long(signing, lasting, app.now(), app.policy)
+
+    return await amend(app, loaded, flag)
 
 
 def _certainly_not_sent(error: Retryable) -> bool:
     return isinstance(error, Throttled) or (isinstance(error, Unavailable) and not error.sent)
 
 
-def _pause_after(app: App, progress: StartProgress, error: Retryable) -> float:
-    """Seconds until the next look: for proof, where people may have been invited, else for the next attempt."""
-    return app.policy.invite_proof_after_seconds if progress.is_uncertain else _pause(app, progress, error)
-
-
 def _pause(app: App, progress: StartProgress, error: Retryable) -> float:
-    if isinstance(error, Throttled):
-        return app.policy.throttle_pause(error.retry_after_seconds)
+    if error.is_outage:
+        return outage.pause_after(outage.prolonged(progress.outage, error, app.now()), error, app.policy)
     return app.policy.outage_pause(progress.attempts)
 
 
@@ -257,7 +274,7 @@ async def _fail(app: App, loaded: Loaded, owner: str, error: Permanent) -> Loade
         if not _is_held(signing, owner):
             return None
         had_draft[:] = [signing]
-        progress = signing.start.model_copy(update=_RELEASED | {"inviting_at": None})
+        progress = signing.start.model_copy(update=_ENDED | {"inviting_at": None})
         return moved(signing, event, {"start": progress, "failure": failure})
 
     failed = await amend(app, loaded, fail)
@@ -301,6 +318,9 @@ async def _look_for_proof(app: App, loaded: Loaded) -> None:
         proof = await look_at_provider(app, loaded)
     except CountersignError as error:
         telemetry.warning("start_proof_unavailable", signing_id=signing.id, code=error.code)
+        if isinstance(error, Retryable) and error.is_outage:
+            await _wait_for_proof(app, loaded, error)
+            return
         proof = StartProof(invited=None)
     await _act_on_proof(app, loaded, proof, inviting_at)
 
@@ -310,6 +330,18 @@ async def look_at_provider(app: App, loaded: Loaded) -> StartProof:
     signing = loaded.signing
     log = LeasedStartLog(app, loaded, owner="")
     return await app.provider(signing.account).prove_start(_order(app, signing, {}), log)
+
+
+async def _wait_for_proof(app: App, loaded: Loaded, error: Retryable) -> None:
+    """A provider that cannot be asked has proven nothing, so this is no reason to call a person for a decision."""
+    pause = _pause(app, loaded.signing.start, error)
+
+    def wait(signing: Signing) -> Change | None:
+        is_needed = signing.state is State.REQUESTED and signing.start.is_uncertain
+        return (_waiting(app, signing, error, pause, {}), ()) if is_needed else None
+
+    waiting = await _flag_if_long(app, (await amend(app, loaded, wait)).loaded)
+    await _again(app, waiting.signing, pause)
 
 
 async def _act_on_proof(app: App, loaded: Loaded, proof: StartProof, inviting_at: datetime) -> None:
@@ -336,7 +368,7 @@ async def _act_on_proof(app: App, loaded: Loaded, proof: StartProof, inviting_at
 
 async def _take_mark_back(app: App, loaded: Loaded) -> None:
     """Proof that nobody was invited. Conditional on the very state that was looked at: no reload, no second thought."""
-    progress = loaded.signing.start.model_copy(update={"inviting_at": None})
+    progress = loaded.signing.start.model_copy(update=_ENDED | {"inviting_at": None})
     signing, entry = record(
         loaded.signing.model_copy(update={"start": progress}),
         EntryKind.START_ATTEMPT,

@@ -32,14 +32,16 @@ class UnreadableAnswer(Unavailable):
     It is an outage to us: proxies and maintenance pages speak like this, so the same call may succeed later. `sent` is
     True because the provider may well have acted before something garbled its answer; for the call that invites people
     this means looking for proof instead of calling again.
+
+    With `is_outage` False it was the provider itself that spoke, only not as promised: the account is not down then.
     """
 
     code = "provider_answer_unreadable"
     next_step = "The work is repeated. If it lasts, check the account's API address and the provider's status page."
 
-    def __init__(self, provider: str, operation: Operation, status: int, why: str) -> None:
+    def __init__(self, provider: str, operation: Operation, status: int, why: str, *, is_outage: bool = True) -> None:
         sentence = f"The answer of {provider} to {operation.id} (status {status}) cannot be used: {why}."
-        super().__init__(sentence, sent=True, provider_status_code=status)
+        super().__init__(sentence, sent=True, provider_status_code=status, is_outage=is_outage)
 
 
 def read_answer(
@@ -61,13 +63,13 @@ def read_answer(
         return form.model_validate_json(content)
     except ValidationError as error:
         # Only places and kinds of mistakes: the values in it may be personal.
-        raise UnreadableAnswer(provider, operation, status, _mistakes(error)) from None
+        is_json = all(one["type"] != "json_invalid" for one in error.errors(include_url=False, include_input=False))
+        why = _mistakes(error) if is_json else "it is not JSON"
+        raise UnreadableAnswer(provider, operation, status, why, is_outage=not is_json) from None
 
 
 def _mistakes(error: ValidationError) -> str:
     found = error.errors(include_url=False, include_input=False, include_context=False)
-    if any(one["type"] == "json_invalid" for one in found):
-        return "it is not JSON"
     return ", ".join(f"{'.'.join(map(str, one['loc'])) or 'it'} is wrong ({one['type']})" for one in found[:5])
 
 
@@ -78,7 +80,7 @@ def failure(
     if status == 429:
         return Throttled(
             f"{provider} accepts no more calls for now.",
-            retry_after_seconds=_retry_after(headers, now),
+            retry_after_seconds=retry_after(headers, now),
             provider_status_code=status,
         )
     if status == 408 or status >= 500:
@@ -102,7 +104,7 @@ _REFUSALS: dict[int, type[Permanent]] = {
 }
 
 
-def _retry_after(headers: Mapping[str, str], now: datetime) -> float:
+def retry_after(headers: Mapping[str, str], now: datetime) -> float:
     """Seconds or an HTTP date (RFC 9110 10.2.3)."""
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal():

@@ -1,4 +1,5 @@
-"""The one way to a provider: time limits, credentials, error translation, call budget, and a log line without secrets.
+"""The one way to a provider: time limits, credentials, error translation, call budget, circuit, and a log line without
+secrets.
 
 No call is repeated here except once after 401, which proves that nothing was done; every other repetition is the flow's
 decision. Redirects are followed for downloads only, and only where the provider's client was built to. The verdict on
@@ -22,8 +23,9 @@ import httpx
 from pydantic import BaseModel
 
 from shared import telemetry
-from shared.domain.errors import CountersignError, NotReady, ProviderError, Throttled, Unavailable
+from shared.domain.errors import BudgetSpent, CountersignError, NotReady, ProviderError, Unavailable
 from shared.providers.answers import UnreadableAnswer, failure, problem_in, read_answer
+from shared.providers.circuit import Circuit, Passage
 from shared.providers.json_files import JsonWithFiles
 from shared.providers.operation import BYTES, FileUpload, MultipartFile, Operation, PreparedCall, RawFile, prepare
 from shared.providers.redirects import Redirects
@@ -101,16 +103,26 @@ class CallBudget:
     ) -> None:
         self._calls, self._seconds, self._monotonic = calls, seconds, monotonic
         self._made: deque[float] = deque()
+        self._told_to_come: deque[float] = deque()
 
     def spend(self) -> None:
-        """Counts one call. Raises Throttled, with the time until the window has room, when there is none."""
+        """Counts one call. Raises BudgetSpent, with the time until there is room for it, when there is none."""
         now = self._monotonic()
         while self._made and self._made[0] <= now - self._seconds:
             self._made.popleft()
         if len(self._made) >= self._calls:
-            wait = self._made[0] + self._seconds - now
-            raise Throttled("Our own budget of calls to the provider is used up.", retry_after_seconds=wait)
+            wait = self._turn(now) - now
+            raise BudgetSpent("Our own budget of calls to the provider is used up.", retry_after_seconds=wait)
         self._made.append(now)
+
+    def _turn(self, now: float) -> float:
+        """When the next one may come who is sent away: not all at once, for a window has room for a few only."""
+        while self._told_to_come and self._told_to_come[0] <= now:
+            self._told_to_come.popleft()
+        windows_ahead = len(self._told_to_come) // self._calls
+        turn = self._made[0] + self._seconds * (1 + windows_ahead)
+        self._told_to_come.append(turn)
+        return turn
 
 
 @dataclass(frozen=True)
@@ -155,6 +167,11 @@ class _Seen:
     attempt: int = 0
     status: int = 0  # none came
     sent: bool = False
+    passage: Passage | None = None  # none was granted
+
+    def answered(self) -> None:
+        if self.passage is not None:
+            self.passage.answered()
 
 
 class ProviderClient:
@@ -170,12 +187,14 @@ class ProviderClient:
         account: str,
         budget: CallBudget,
         now: Callable[[], datetime],
+        circuit: Circuit | None = None,
         redirects: Redirects | None = None,
         judge: Judge | None = None,
     ) -> None:
         """`redirects` lets downloads be redirected. With a `judge`, JSON in place of a file is never taken for one."""
         self._base_url, self._redirects, self._judge = base_url.rstrip("/"), redirects, judge
         self._auth, self._http, self._budget, self._now = auth, http, budget, now
+        self._circuit = circuit or Circuit(now)
         self._provider, self._account = provider, account
 
     async def call(
@@ -227,7 +246,8 @@ class ProviderClient:
                     await self._refuse_json(operation, response)
             except TimeoutError as error:
                 raise self._unavailable(operation, error, sent=seen.sent) from error
-            async with aclosing(response), aclosing(self._chunks(operation, response)) as chunks:
+            seen.answered()
+            async with aclosing(response), aclosing(self._file(operation, response)) as chunks:
                 yield self._byte_reply(operation, response, chunks)
 
     def _byte_reply(self, operation: Operation, response: httpx.Response, chunks: AsyncIterator[bytes]) -> ByteReply:
@@ -276,7 +296,9 @@ class ProviderClient:
         if self._judge is None or kind != "application/json":
             return
         self._judged(operation, response.status_code, await self._content(operation, response))
-        raise UnreadableAnswer(self._provider, operation, response.status_code, "JSON came in place of a file")
+        raise UnreadableAnswer(
+            self._provider, operation, response.status_code, "JSON came in place of a file", is_outage=False
+        )
 
     async def _followed(
         self, prepared: PreparedCall, credentials: Credentials, accept: str, seen: _Seen, response: httpx.Response
@@ -339,16 +361,27 @@ class ProviderClient:
         except (httpx.RequestError, httpx.StreamError, OSError) as error:
             raise self._unavailable(operation, error, sent=True) from error
 
+    async def _file(self, operation: Operation, response: httpx.Response) -> AsyncGenerator[bytes, None]:
+        """A file that breaks off is no outage: somebody was there to begin it, and another file may come whole."""
+        try:
+            async with aclosing(self._chunks(operation, response)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except Unavailable as error:
+            error.is_outage = False
+            raise
+
     def _unavailable(self, operation: Operation, error: Exception, *, sent: bool) -> Unavailable:
         what = "was lost" if sent else "could not be sent"
         return Unavailable(f"The call {operation.id} to {self._provider} {what} ({type(error).__name__}).", sent=sent)
 
     @contextmanager
     def _observed(self, operation: Operation) -> Iterator[_Seen]:
-        """Writes the one log line of a call: ids, codes and times only."""
+        """Asks the circuit and tells it how the call ended. Writes the one log line: ids, codes and times only."""
         seen, started, code = _Seen(), time.monotonic(), None
         try:
-            yield seen
+            with self._circuit.passage() as seen.passage:
+                yield seen
         except CountersignError as error:
             code = error.code
             raise

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shared import telemetry
 from shared.domain.errors import ConcurrentUpdate, Throttled, Unauthorised, Unavailable
 from shared.ports import TokenRow, TokenStore
+from shared.providers.answers import retry_after
 from shared.providers.http import Credentials, HttpPool
 from shared.providers.sealing import HeldTokens, TokenSeal
 
@@ -100,15 +101,14 @@ class TokenEndpoint:
         finally:
             telemetry.info("token_asked", account=self._account, status=status)
         if status != 200:
-            raise _refusal(response)
+            raise _refusal(response, asked_at)
         return _granted(response.content, asked_at)
 
 
-def _refusal(response: httpx.Response) -> Unauthorised | Throttled | Unavailable:
+def _refusal(response: httpx.Response, now: datetime) -> Unauthorised | Throttled | Unavailable:
     status = response.status_code
     if status == 429:
-        wait = response.headers.get("Retry-After", "")
-        seconds = float(wait) if wait.isdecimal() else 30.0
+        seconds = retry_after(response.headers, now)
         return Throttled("The token endpoint accepts no more calls for now.", retry_after_seconds=seconds)
     if status not in (400, 401, 403):
         return Unavailable(f"No token could be had (status {status}).", sent=False, provider_status_code=status)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
+from shared.domain.circuits import CircuitState, Standing
 from shared.domain.errors import (
     AlreadyExists,
     ConcurrentUpdate,
@@ -454,3 +455,19 @@ class MemoryTokenStore:
             raise ConcurrentUpdate("another worker wrote the token row first")
         self._rows[account] = replace(row, etag=f'"{next(self._etags)}"')
         return self._rows[account]
+
+
+class MemoryCircuitBoard:
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, str], Standing] = {}
+
+    async def post(self, account: str, instance: str, standing: Standing) -> None:
+        await asyncio.sleep(0)
+        if standing.state is CircuitState.CLOSED:
+            self._rows.pop((account, instance), None)
+        else:
+            self._rows[account, instance] = standing
+
+    async def read(self, account: str) -> list[Standing]:
+        await asyncio.sleep(0)
+        return [standing for (known, _), standing in self._rows.items() if known == account]

@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from shared.domain.errors import ProviderError, ProviderNotFound, Rejected, Throttled, Unauthorised, Unavailable
+from shared.domain.errors import (
+    NotReady,
+    ProviderError,
+    ProviderNotFound,
+    Rejected,
+    Throttled,
+    Unauthorised,
+    Unavailable,
+)
 from shared.domain.history import EntryKind, is_intact
 from shared.domain.messages import CarriedCallback, ProviderEvent, Queue
 from shared.domain.signing import AttentionCode, Progress, Signing, State
@@ -219,24 +227,35 @@ async def test_participants_advance_and_never_go_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "delay"),
-    [(Throttled("slow", retry_after_seconds=9), 9), (Unavailable("down", sent=True), 15), (ProviderNotFound("?"), 15)],
+    ("error", "delay", "attempt"),
+    [
+        (Throttled("slow", retry_after_seconds=9), 9, 1),
+        (Unavailable("down", sent=True), 15, 1),
+        (NotReady("soon"), 15, 2),
+        (ProviderNotFound("?"), 15, 2),
+        (Rejected("400"), 15, 2),
+        (Unauthorised("401"), 15, 2),
+    ],
 )
-async def test_a_read_back_that_fails_comes_again_without_burning_the_message(error: Exception, delay: float) -> None:
+async def test_a_read_back_that_fails_comes_again_without_burning_the_message(
+    error: Exception, delay: float, attempt: int
+) -> None:
     world = World()
     signing = await world.started()
     world.provider.statuses = [error]  # type: ignore[list-item]
     await deliver(world, world.event(signing))
     (sent,) = world.queue.take()
     assert isinstance(sent.message, ProviderEvent)
-    assert (sent.queue, sent.delay_seconds, sent.message.attempt) == (Queue.EVENTS, delay, 2)
+    assert (sent.queue, sent.delay_seconds, sent.message.attempt) == (Queue.EVENTS, delay, attempt)
 
 
 async def test_at_some_point_asking_again_is_left_to_reconcile() -> None:
     world = World()
     signing = await world.started()
+    for answer in (ProviderNotFound("?"), Rejected("400"), NotReady("soon")):
+        world.provider.statuses = [answer]
+        await deliver(world, world.event(signing, attempt=apply.MAX_READ_BACKS))
     world.provider.statuses = [Unavailable("down", sent=True)]
-    await deliver(world, world.event(signing, attempt=apply.MAX_READ_BACKS))
     await deliver(world, world.event(signing, source=Source.RECONCILE))
     assert world.queue.sent == []
 

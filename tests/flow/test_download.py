@@ -59,7 +59,7 @@ async def test_a_bare_pdf_is_stored_as_one() -> None:
         (EMPTY, "documents_missing"),
         (b"<html>please log in</html>", "not_an_archive"),
         (NotReady("sealing"), "provider_not_ready"),
-        (Unavailable("cut", sent=True), "provider_unavailable"),
+        (Unavailable("cut", sent=True, is_outage=False), "provider_unavailable"),
         (Unauthorised("401"), "provider_unauthorised"),
         (ProviderNotFound("404"), "provider_not_found"),
     ],

@@ -15,6 +15,7 @@ from shared.domain.errors import (
     InvalidRequest,
     LeaseLost,
     ProviderError,
+    ProviderNotFound,
     Rejected,
     Throttled,
     Unauthorised,
@@ -105,7 +106,7 @@ async def test_proof_is_not_looked_for_too_early() -> None:
     assert world.queue.take()[0].delay_seconds == pytest.approx(world.app.policy.invite_proof_after_seconds / 2)
 
 
-@pytest.mark.parametrize("proof", [StartProof(invited=None), Unavailable("down", sent=True)])
+@pytest.mark.parametrize("proof", [StartProof(invited=None), ProviderNotFound("no such list")])
 async def test_without_proof_a_person_is_told_and_nothing_is_sent(proof: StartProof | ProviderError) -> None:
     world = World()
     signing = await world.taken_in()
@@ -120,6 +121,25 @@ async def test_without_proof_a_person_is_told_and_nothing_is_sent(proof: StartPr
     assert waiting.attention is not None
     assert waiting.attention.code is AttentionCode.START_UNCERTAIN
     assert waiting.state is State.REQUESTED
+    assert world.provider.invited == ["p-1"]
+
+
+async def test_a_provider_that_cannot_be_asked_is_no_reason_to_call_a_person_for_a_decision() -> None:
+    world = World()
+    signing = await world.taken_in()
+    world.provider.lose_at["invite"] = Unavailable("connection lost", sent=True)
+    await run_start(world, signing)
+    world.provider.proof = Unavailable("down", sent=True)
+    while world.clock < NOW + timedelta(hours=3):
+        (sent,) = world.queue.take()
+        world.forward(sent.delay_seconds)
+        waiting = await run_start(world, signing)
+    assert waiting.attention is None
+    world.provider.proof = StartProof(invited=None)
+    world.forward(world.queue.take()[0].delay_seconds)
+    asked = await run_start(world, signing)
+    assert asked.attention is not None
+    assert asked.attention.code is AttentionCode.START_UNCERTAIN
     assert world.provider.invited == ["p-1"]
 
 

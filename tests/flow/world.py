@@ -19,6 +19,7 @@ from shared.verification.address import CallbackAddresses
 from tests.domain.make import NOW
 from tests.fakes.provider import DONE, MemoryProvider
 from tests.fakes.storage import (
+    MemoryCircuitBoard,
     MemoryDeadLetterStore,
     MemoryDocumentStore,
     MemoryPaceStore,
@@ -71,6 +72,7 @@ class World:
             dead_letters=self.dead_letters,
             subscriptions=MemorySubscriptionStore(),
             pace=self.pace,
+            circuits=MemoryCircuitBoard(),
             notifier=self.notifier,
             addresses=CallbackAddresses("https://app.example", [b"k" * 32]),
             policy=policy or FlowPolicy(),

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from shared.domain.errors import ConcurrentUpdate
 from shared.ports import TokenRow
+from shared.providers.circuit import Circuit, CircuitLimits
 from shared.providers.http import Credentials
 
 START = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
@@ -88,6 +89,11 @@ class Seen:
     raw_path: str
     headers: Mapping[str, str]
     body: bytes
+
+
+def tireless() -> Circuit:
+    """A circuit that lets every call out: for tests of what a provider does with a failure, and not of when."""
+    return Circuit(lambda: datetime.now(UTC), CircuitLimits(failures=1_000_000, throttled_seconds=0))
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from email.utils import format_datetime
 
@@ -15,6 +15,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from shared.domain.errors import (
+    CircuitOpen,
     CreditsExhausted,
     InvalidRequest,
     NotReady,
@@ -28,7 +29,8 @@ from shared.domain.errors import (
 )
 from shared.providers import http as provider_http
 from shared.providers.answers import UnreadableAnswer
-from shared.providers.http import CallBudget, HttpPool, ProviderClient
+from shared.providers.circuit import Circuit, CircuitLimits
+from shared.providers.http import Auth, CallBudget, Credentials, HttpPool, ProviderClient
 from shared.providers.operation import (
     BYTES,
     TEXT,
@@ -343,6 +345,129 @@ async def test_the_budget_refuses_before_anything_is_sent(server: ScriptedServer
     await client.call(SEND)
     with pytest.raises(Throttled):
         await client.call(SEND)
+
+
+async def test_who_is_sent_away_comes_back_one_window_after_the_other(server: ScriptedServer, http: HttpPool) -> None:
+    client = client_of(server.base_url, http, budget=CallBudget(2, 60, lambda: 0.0))
+    waits = []
+    for _ in range(7):
+        try:
+            await client.call(SEND)
+        except Throttled as error:
+            waits.append(error.retry_after_seconds)
+    assert waits == [60, 60, 120, 120, 180]
+
+
+# -------------------------------------------------------------------------------------------------- circuit
+
+
+def guarded(server: ScriptedServer, http: HttpPool, clock: Clock, auth: Auth | None = None) -> ProviderClient:
+    return ProviderClient(
+        server.base_url,
+        auth or FixedAuth(),
+        http,
+        provider="acme",
+        account="main",
+        budget=CallBudget(),
+        now=clock,
+        circuit=Circuit(clock, CircuitLimits(failures=3, first_seconds=10)),
+    )
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda: web.Response(status=503),
+        lambda: web.Response(status=503, text="<html>maintenance</html>", content_type="text/html"),
+        lambda: web.Response(text="<html>maintenance</html>", content_type="text/html"),
+        lambda: web.Response(status=302, headers={"Location": "/maintenance"}),
+    ],
+)
+async def test_a_provider_that_is_down_is_left_alone_until_a_call_gets_through(
+    server: ScriptedServer, http: HttpPool, answer: Callable[[], web.Response]
+) -> None:
+    clock = Clock()
+    client = guarded(server, http, clock)
+    server.answers(answer)
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await client.call(GET, thingId="1")
+    for _ in range(3):
+        with pytest.raises(CircuitOpen) as refusal:
+            await downloaded(client)
+        assert refusal.value.retry_after_seconds == 10
+    assert len(server.seen) == 3
+    clock.forward(10)
+    server.answers(lambda: said({"id": 1}))
+    for _ in range(3):
+        assert (await client.call(GET, thingId="1")).read(Thing).id == 1
+
+
+@pytest.mark.parametrize(
+    "answer", [lambda: said([]), lambda: web.Response(status=402), lambda: web.Response(status=404)]
+)
+async def test_a_provider_that_answers_is_not_down(
+    server: ScriptedServer, http: HttpPool, answer: Callable[[], web.Response]
+) -> None:
+    client = guarded(server, http, Clock())
+    server.answers(answer)
+    for _ in range(9):
+        with pytest.raises(ProviderError) as caught:
+            await client.call(GET, thingId="1")
+        assert not isinstance(caught.value, CircuitOpen)
+
+
+async def test_throttling_holds_every_call_back_before_anything_is_sent(server: ScriptedServer, http: HttpPool) -> None:
+    clock = Clock()
+    client = guarded(server, http, clock)
+    server.answers(web.Response(status=429, headers={"Retry-After": "20"}), web.Response(status=204))
+    with pytest.raises(Throttled):
+        await client.call(SEND)
+    clock.forward(15)
+    with pytest.raises(CircuitOpen) as refusal:
+        await client.call(SEND)
+    assert refusal.value.retry_after_seconds == 5
+    assert len(server.seen) == 1
+    clock.forward(5)
+    await client.call(SEND)
+
+
+class NoToken:
+    asked = 0
+
+    async def credentials(self, refused: Credentials | None = None) -> Credentials:
+        self.asked += 1
+        raise Unavailable("no token", sent=False)
+
+
+async def test_a_token_endpoint_that_is_down_is_an_outage_of_the_account(
+    server: ScriptedServer, http: HttpPool
+) -> None:
+    auth = NoToken()
+    client = guarded(server, http, Clock(), auth)
+    for kind in (Unavailable, Unavailable, Unavailable, CircuitOpen, CircuitOpen):
+        with pytest.raises(kind):
+            await client.call(SEND)
+    assert (auth.asked, server.seen) == (3, [])
+
+
+async def test_files_that_break_off_do_not_hold_other_calls_back(server: ScriptedServer, http: HttpPool) -> None:
+    async def cut(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.content_length = 1000
+        await response.prepare(request)
+        await response.write(b"PK")
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    client = guarded(server, http, Clock())
+    server.handler = cut
+    for _ in range(5):
+        with pytest.raises(Unavailable) as caught:
+            await downloaded(client)
+        assert not caught.value.is_outage
+    assert len(server.seen) == 5
 
 
 async def test_the_client_belongs_to_the_running_loop_and_can_be_closed(server: ScriptedServer, http: HttpPool) -> None:

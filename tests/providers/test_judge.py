@@ -74,11 +74,11 @@ async def test_what_the_judge_leaves_is_judged_as_for_all(server: ScriptedServer
     client = client_of(server, http)
     server.answers(lambda: web.json_response({"state": "good"}))
     assert (await client.call(GET)).read(Thing) == Thing(state="good")
-    server.answers(lambda: web.json_response({"state": "bad"}, status=429))
-    with pytest.raises(Throttled):
-        await client.call(GET)
     server.answers(lambda: web.json_response(["state"]))
     with pytest.raises(UnreadableAnswer):
+        await client.call(GET)
+    server.answers(lambda: web.json_response({"state": "bad"}, status=429))
+    with pytest.raises(Throttled):
         await client.call(GET)
 
 

@@ -23,6 +23,8 @@ FAST = {
     "Flow__StartUncertainAfterSeconds": "5",
     "Flow__OutageRetrySeconds": "1",
     "Flow__ThrottleMaxSeconds": "3",
+    "Flow__CircuitFirstSeconds": "1",
+    "Flow__CircuitLongestSeconds": "2",
     "Flow__ReconcileMinSeconds": "1",
     "Flow__ReconcileMaxSeconds": "1",
     "Flow__ReconcileCallsPerMinute": "6000",

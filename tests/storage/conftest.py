@@ -9,14 +9,24 @@ from dataclasses import dataclass
 import pytest
 
 from local.azurite import Azurite
-from shared.ports import DeadLetterStore, DocumentStore, PaceStore, SigningStore, SubscriptionStore, TokenStore
+from shared.ports import (
+    CircuitBoard,
+    DeadLetterStore,
+    DocumentStore,
+    PaceStore,
+    SigningStore,
+    SubscriptionStore,
+    TokenStore,
+)
 from shared.storage.accounts import TableSubscriptionStore, TableTokenStore
 from shared.storage.blobs import BlobDocumentStore
+from shared.storage.circuits import TableCircuitBoard
 from shared.storage.clients import StorageClients
 from shared.storage.letters import TableDeadLetterStore
 from shared.storage.pace import TablePaceStore
 from shared.storage.signings import TableSigningStore
 from tests.fakes.storage import (
+    MemoryCircuitBoard,
     MemoryDeadLetterStore,
     MemoryDocumentStore,
     MemoryPaceStore,
@@ -34,6 +44,7 @@ class Stores:
     subscriptions: SubscriptionStore
     tokens: TokenStore
     pace: PaceStore
+    circuits: CircuitBoard
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +74,7 @@ async def stores(request: pytest.FixtureRequest, connection_string: str) -> Asyn
             MemorySubscriptionStore(),
             MemoryTokenStore(),
             MemoryPaceStore(),
+            MemoryCircuitBoard(),
         )
         return
     async with StorageClients.from_settings(connection_string=connection_string) as clients:
@@ -73,4 +85,5 @@ async def stores(request: pytest.FixtureRequest, connection_string: str) -> Asyn
             TableSubscriptionStore(clients),
             TableTokenStore(clients),
             TablePaceStore(clients),
+            TableCircuitBoard(clients),
         )

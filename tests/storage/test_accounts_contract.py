@@ -1,4 +1,4 @@
-"""Subscriptions, tokens and dead letters, in memory and on tables."""
+"""Subscriptions, tokens, circuits and dead letters, in memory and on tables."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from shared.domain.circuits import CircuitState, Standing
 from shared.domain.errors import ConcurrentUpdate
 from shared.ports import DeadLetter, TokenRow
 from tests.storage.conftest import Stores
@@ -59,6 +60,21 @@ async def test_replacing_a_token_row_that_is_not_there_is_refused(stores: Stores
     other = await stores.tokens.write(new_id(), TokenRow(None, "sealed", None))
     with pytest.raises(ConcurrentUpdate):
         await stores.tokens.write(new_id(), TokenRow(other.etag, "lost", None))
+
+
+async def test_each_instance_has_one_word_on_an_account_and_takes_it_back(stores: Stores) -> None:
+    account = new_id()
+    until = NOW + timedelta(minutes=1)
+    first = Standing(CircuitState.OPEN, NOW, until, "provider_unavailable", 5)
+    second = Standing(CircuitState.OPEN, NOW, until + timedelta(minutes=1), None, 0)
+    await stores.circuits.post(account, "a", first)
+    await stores.circuits.post(account, "b", first)
+    await stores.circuits.post(account, "b", second)
+    assert sorted(await stores.circuits.read(account), key=lambda one: one.failures) == [second, first]
+    for _ in range(2):
+        await stores.circuits.post(account, "a", Standing())
+    assert await stores.circuits.read(account) == [second]
+    assert await stores.circuits.read(new_id()) == []
 
 
 async def test_letters_come_newest_first_and_count_once(stores: Stores) -> None:

@@ -18,6 +18,7 @@ from shared.domain.signing import Role
 if TYPE_CHECKING:
     from shared.ports import SigningProvider, TokenStore
     from shared.providers.checks import SupportedBy
+    from shared.providers.circuit import Circuit
 
 NAME = "connective"
 
@@ -179,8 +180,10 @@ def build(
     tokens: TokenStore,
     now: Callable[[], datetime],
     supported_by: SupportedBy | None = None,
+    *,
+    circuit: Circuit | None = None,
 ) -> SigningProvider:
     """The provider of one account. No network. `tokens` is not used: Basic credentials do not expire."""
     from shared.providers.connective.provider import ConnectiveProvider  # noqa: PLC0415  (keeps settings light)
 
-    return ConnectiveProvider.configured(account, config, now, supported_by)
+    return ConnectiveProvider.configured(account, config, now, supported_by, circuit=circuit)

@@ -99,7 +99,7 @@ def judge(now: Callable[[], datetime]) -> Callable[[Operation, int, Mapping[str,
         if not words or status == 429:
             return None
         if status < 400:
-            return UnreadableAnswer(NAME, operation, status, f"it is an error ({words})")
+            return UnreadableAnswer(NAME, operation, status, f"it is an error ({words})", is_outage=False)
         content = json.dumps({"detail": words}).encode()
         return failure(NAME, operation, status, headers={}, content=content, now=now())
 

@@ -24,6 +24,7 @@ from shared.ports import (
     StartProof,
 )
 from shared.providers.checks import SupportedBy, nobody
+from shared.providers.circuit import Circuit
 from shared.providers.connective import NAME, Config, capabilities_of, limits, mapping, operations
 from shared.providers.connective.callback import CallbackReceiver, events
 from shared.providers.connective.manage import Manager, id_of, refuse
@@ -72,6 +73,8 @@ class ConnectiveProvider:
         config: Config,
         now: Callable[[], datetime],
         supported_by: SupportedBy | None = None,
+        *,
+        circuit: Circuit | None = None,
     ) -> Self:
         http = HttpPool()
         client = ProviderClient(
@@ -82,6 +85,7 @@ class ConnectiveProvider:
             account=account,
             budget=CallBudget(config.calls_per_minute),
             now=now,
+            circuit=circuit,
             judge=mapping.judge(now),
         )
         return cls(account, config, http=http, client=client, supported_by=supported_by or nobody)

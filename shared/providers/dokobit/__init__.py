@@ -16,6 +16,7 @@ from shared.domain.signing import ResultFormat, Role
 if TYPE_CHECKING:
     from shared.ports import SigningProvider, TokenStore
     from shared.providers.checks import SupportedBy
+    from shared.providers.circuit import Circuit
 
 NAME = "dokobit"
 
@@ -154,8 +155,10 @@ def build(
     tokens: TokenStore,
     now: Callable[[], datetime],
     supported_by: SupportedBy | None = None,
+    *,
+    circuit: Circuit | None = None,
 ) -> SigningProvider:
     """The provider of one account. No network. `tokens` is not needed: the access token is a fixed one."""
     from shared.providers.dokobit.provider import DokobitProvider  # noqa: PLC0415  (keeps settings light)
 
-    return DokobitProvider.configured(account, config, now, supported_by)
+    return DokobitProvider.configured(account, config, now, supported_by, circuit=circuit)

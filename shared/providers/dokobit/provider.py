@@ -33,6 +33,7 @@ from shared.ports import (
 )
 from shared.providers.answers import said
 from shared.providers.checks import SupportedBy, nobody
+from shared.providers.circuit import Circuit
 from shared.providers.dokobit import NAME, Config, capabilities_of, limits, mapping, operations
 from shared.providers.dokobit.callback import CallbackVerifier, events
 from shared.providers.dokobit.manage import Files, Manager, Pause
@@ -81,6 +82,7 @@ class DokobitProvider:
         now: Callable[[], datetime],
         supported_by: SupportedBy | None = None,
         *,
+        circuit: Circuit | None = None,
         pause: Pause = asyncio.sleep,
     ) -> Self:
         http = HttpPool()
@@ -92,6 +94,7 @@ class DokobitProvider:
             account=account,
             budget=CallBudget(config.calls_per_minute),
             now=now,
+            circuit=circuit,
             judge=judge,
         )
         granting = supported_by or nobody

@@ -99,5 +99,5 @@ def _internal_token(log: StartLog) -> str | None:
 
 def promised(token: str | None, operation: Operation, reply: Reply) -> str:
     if not token:
-        raise UnreadableAnswer(NAME, operation, reply.status, "it holds no token")
+        raise UnreadableAnswer(NAME, operation, reply.status, "it holds no token", is_outage=False)
     return token

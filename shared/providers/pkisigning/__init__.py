@@ -19,6 +19,7 @@ from shared.domain.signing import Role
 if TYPE_CHECKING:
     from shared.ports import SigningProvider, TokenStore
     from shared.providers.checks import SupportedBy
+    from shared.providers.circuit import Circuit
 
 NAME = "pkisigning"
 
@@ -155,8 +156,10 @@ def build(
     tokens: TokenStore,
     now: Callable[[], datetime],
     supported_by: SupportedBy | None = None,
+    *,
+    circuit: Circuit | None = None,
 ) -> SigningProvider:
     """The provider of one account. No network. Raises ConfigurationError for certificates that cannot be used."""
     from shared.providers.pkisigning.provider import PkisigningProvider  # noqa: PLC0415  (keeps settings light)
 
-    return PkisigningProvider.configured(account, config, tokens, now, supported_by)
+    return PkisigningProvider.configured(account, config, tokens, now, supported_by, circuit=circuit)

@@ -25,6 +25,7 @@ from shared.ports import (
     TokenStore,
 )
 from shared.providers.checks import SupportedBy, nobody
+from shared.providers.circuit import Circuit
 from shared.providers.http import Auth, CallBudget, HttpPool, ProviderClient
 from shared.providers.oauth import BearerAuth, ClientCredentials, SharedRefreshToken, TokenEndpoint
 from shared.providers.peek import head_of, rejoined
@@ -77,6 +78,7 @@ class PkisigningProvider:
         now: Callable[[], datetime],
         supported_by: SupportedBy | None = None,
         *,
+        circuit: Circuit | None = None,
         pause: Pause = asyncio.sleep,
     ) -> Self:
         http = HttpPool()
@@ -89,6 +91,7 @@ class PkisigningProvider:
             account=account,
             budget=CallBudget(config.calls_per_minute),
             now=now,
+            circuit=circuit,
         )
         granting = supported_by or nobody
         return cls(account, config, http=http, auth=auth, client=client, supported_by=granting, pause=pause)

@@ -16,6 +16,7 @@ from shared.domain.signing import Role
 if TYPE_CHECKING:
     from shared.ports import SigningProvider, TokenStore
     from shared.providers.checks import SupportedBy
+    from shared.providers.circuit import Circuit
 
 NAME = "signicat"
 
@@ -141,8 +142,10 @@ def build(
     tokens: TokenStore,
     now: Callable[[], datetime],
     supported_by: SupportedBy | None = None,
+    *,
+    circuit: Circuit | None = None,
 ) -> SigningProvider:
     """The provider of one account. No network. Each process has tokens of its own, so `tokens` is not needed."""
     from shared.providers.signicat.provider import SignicatProvider  # noqa: PLC0415  (keeps settings light)
 
-    return SignicatProvider.configured(account, config, now, supported_by)
+    return SignicatProvider.configured(account, config, now, supported_by, circuit=circuit)

@@ -23,6 +23,7 @@ from shared.ports import (
     StartProof,
 )
 from shared.providers.checks import SupportedBy, nobody
+from shared.providers.circuit import Circuit
 from shared.providers.http import Auth, CallBudget, HttpPool, ProviderClient
 from shared.providers.oauth import BearerAuth, ClientCredentials, TokenEndpoint
 from shared.providers.operation import BYTES, Operation
@@ -68,7 +69,13 @@ class SignicatProvider:
 
     @classmethod
     def configured(
-        cls, account: str, config: Config, now: Callable[[], datetime], supported_by: SupportedBy | None = None
+        cls,
+        account: str,
+        config: Config,
+        now: Callable[[], datetime],
+        supported_by: SupportedBy | None = None,
+        *,
+        circuit: Circuit | None = None,
     ) -> Self:
         http = HttpPool()
         auth = _auth_of(account, config, http, now)
@@ -80,6 +87,7 @@ class SignicatProvider:
             account=account,
             budget=CallBudget(config.calls_per_minute),
             now=now,
+            circuit=circuit,
             redirects=Redirects(config.api_url, config.trusted_hosts),
         )
         return cls(account, config, http=http, auth=auth, client=client, supported_by=supported_by or nobody)

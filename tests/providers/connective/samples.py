@@ -13,6 +13,7 @@ from shared.domain.signing import Document, Participant, Placement, Role, Signin
 from shared.ports import StartOrder
 from shared.providers.connective import PDF, Config
 from shared.providers.connective.provider import ConnectiveProvider
+from tests.providers.stand_ins import tireless
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SIGNING_ID = "0190163d-8694-739b-aea5-966c26f8ad90"
@@ -97,7 +98,8 @@ def config(sandbox: ConnectiveSandbox, **changes: Any) -> Config:
 @asynccontextmanager
 async def provider_at(sandbox: ConnectiveSandbox, **changes: Any) -> AsyncIterator[ConnectiveProvider]:
     """A provider as it is built for real, except for a call budget that tests do not reach."""
-    built = ConnectiveProvider.configured("main", config(sandbox, **changes), lambda: datetime.now(UTC))
+    account = config(sandbox, **changes)
+    built = ConnectiveProvider.configured("main", account, lambda: datetime.now(UTC), circuit=tireless())
     try:
         yield built
     finally:

@@ -14,6 +14,7 @@ from shared.ports import Started, StartOrder
 from shared.providers.dokobit import PDF, Config
 from shared.providers.dokobit.manage import Pause
 from shared.providers.dokobit.provider import DokobitProvider
+from tests.providers.stand_ins import tireless
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 CALLBACK_URL = "http://127.0.0.1:9/api/callbacks/dokobit/main/x/y"
@@ -96,7 +97,8 @@ async def provider_at(
     sandbox: DokobitSandbox, *, pause: Pause = no_pause, **changes: Any
 ) -> AsyncIterator[DokobitProvider]:
     """A provider as it is built for real, except for the pauses and a call budget that tests do not reach."""
-    built = DokobitProvider.configured("main", config(sandbox, **changes), lambda: datetime.now(UTC), pause=pause)
+    account = config(sandbox, **changes)
+    built = DokobitProvider.configured("main", account, lambda: datetime.now(UTC), circuit=tireless(), pause=pause)
     try:
         yield built
     finally:

@@ -16,7 +16,7 @@ from shared.ports import StartOrder
 from shared.providers.pkisigning import DOCX, PDF, Config
 from shared.providers.pkisigning.provider import PkisigningProvider
 from shared.providers.pkisigning.start import Pause
-from tests.providers.stand_ins import MemoryTokens
+from tests.providers.stand_ins import MemoryTokens, tireless
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -99,7 +99,9 @@ async def provider_at(
 ) -> AsyncIterator[PkisigningProvider]:
     """A provider as it is built for real, except for the pauses and a call budget that tests do not reach."""
     account = config(sandbox, **({"calls_per_minute": 10_000} | changes))
-    built = PkisigningProvider.configured("main", account, MemoryTokens(), lambda: datetime.now(UTC), pause=pause)
+    built = PkisigningProvider.configured(
+        "main", account, MemoryTokens(), lambda: datetime.now(UTC), circuit=tireless(), pause=pause
+    )
     try:
         yield built
     finally:

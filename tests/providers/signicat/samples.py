@@ -14,6 +14,7 @@ from shared.domain.signing import Document, Participant, Role, Signing
 from shared.ports import StartOrder
 from shared.providers.signicat import PDF, Config
 from shared.providers.signicat.provider import SignicatProvider
+from tests.providers.stand_ins import tireless
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 PDF_BYTES = sample_contract("Lease", ["Ada Jansen", "Bob Visser"])
@@ -99,7 +100,7 @@ def utc_now() -> datetime:
 @asynccontextmanager
 async def provider_at(sandbox: SignicatSandbox, **changes: Any) -> AsyncIterator[SignicatProvider]:
     """A provider as it is built for real, except for a call budget that tests do not reach."""
-    built = SignicatProvider.configured("main", config(sandbox, **changes), utc_now)
+    built = SignicatProvider.configured("main", config(sandbox, **changes), utc_now, circuit=tireless())
     try:
         yield built
     finally:
