@@ -22,6 +22,7 @@ from shared.domain.errors import (
     CountersignError,
     CreditsExhausted,
     LeaseLost,
+    NotFound,
     Permanent,
     Retryable,
     Throttled,
@@ -124,13 +125,23 @@ async def _attempt(app: App, loaded: Loaded, owner: str, contents: Mapping[int, 
         await subscribe.ensure(app, provider)
         started = await provider.start(_order(app, loaded.signing, contents), log)
     except LeaseLost:
-        telemetry.warning("start_lease_lost", signing_id=loaded.signing.id)
-        return await app.signings.load(loaded.signing.id)
+        return _left_to_others(await app.signings.load(loaded.signing.id))
+    except NotFound:
+        # Its staged documents are gone: another worker has finished the start meanwhile, or else this is a fault.
+        found = await app.signings.load(loaded.signing.id)
+        if _is_starting(found.signing):
+            raise
+        return _left_to_others(found)
     except Retryable as error:
-        return await _postpone(app, log.loaded, error)
+        return await _postpone(app, log.loaded, owner, error)
     except Permanent as error:
-        return await _fail(app, log.loaded, error)
+        return await _fail(app, log.loaded, owner, error)
     return await _accepted(app, log.loaded, started)
+
+
+def _left_to_others(loaded: Loaded) -> Loaded:
+    telemetry.warning("start_lease_lost", signing_id=loaded.signing.id)
+    return loaded
 
 
 def _order(app: App, signing: Signing, contents: Mapping[int, bytes]) -> StartOrder:
@@ -167,7 +178,13 @@ async def _accepted(app: App, loaded: Loaded, started: Started) -> Loaded:
 _RELEASED: dict[str, object] = {"lease_owner": None, "lease_until": None}
 
 
-async def _postpone(app: App, loaded: Loaded, error: Retryable) -> Loaded:
+def _is_ours(signing: Signing, owner: str) -> bool:
+    """Whether nobody has taken the start over. The lease may have run out: what matters is that no other worker, who
+    may be inviting at this very moment, relies on having it."""
+    return _is_starting(signing) and signing.start.lease_owner == owner
+
+
+async def _postpone(app: App, loaded: Loaded, owner: str, error: Retryable) -> Loaded:
     """The provider cannot now. A call that may have invited people leaves its mark: proof is looked for first."""
     is_open = loaded.signing.start.is_uncertain and not _certainly_not_sent(error)
 
@@ -180,7 +197,9 @@ async def _postpone(app: App, loaded: Loaded, error: Retryable) -> Loaded:
         )
         return changed, [entry]
 
-    released = await amend(app, loaded, lambda signing: release(signing) if _is_starting(signing) else None)
+    released = await amend(app, loaded, lambda signing: release(signing) if _is_ours(signing, owner) else None)
+    if not released.entries:
+        return _left_to_others(released.loaded)
     telemetry.warning(
         "start_postponed",
         signing_id=released.signing.id,
@@ -188,10 +207,8 @@ async def _postpone(app: App, loaded: Loaded, error: Retryable) -> Loaded:
         reason="uncertain" if is_open else "retryable",
         provider_status_code=error.provider_status_code,
     )
-    if is_open:
-        await _again(app, released.signing, app.policy.invite_proof_after_seconds)
-    elif _is_starting(released.signing):
-        await _again(app, released.signing, _pause(app, released.signing.start, error))
+    pause = app.policy.invite_proof_after_seconds if is_open else _pause(app, released.signing.start, error)
+    await _again(app, released.signing, pause)
     return released.loaded
 
 
@@ -214,18 +231,20 @@ async def _again(app: App, signing: Signing, delay_seconds: float) -> None:
     await app.queue.send(Queue.STARTS, message, delay_seconds=max(delay_seconds, 1.0))
 
 
-async def _fail(app: App, loaded: Loaded, error: Permanent) -> Loaded:
+async def _fail(app: App, loaded: Loaded, owner: str, error: Permanent) -> Loaded:
     now = app.now()
     failure = Failure(code=error.code, detail=error.detail, next_step=error.next_step)
     event = Event(EventKind.FAILED, now, Source.START)
 
     def fail(signing: Signing) -> Change | None:
-        if not _is_starting(signing):
+        if not _is_ours(signing, owner):
             return None
         progress = signing.start.model_copy(update=_RELEASED | {"inviting_at": None})
         return moved(signing, event, {"start": progress, "failure": failure})
 
     failed = await amend(app, loaded, fail)
+    if not failed.entries:
+        return _left_to_others(failed.loaded)
     telemetry.warning(
         "start_refused", signing_id=failed.signing.id, code=error.code, provider_status_code=error.provider_status_code
     )
