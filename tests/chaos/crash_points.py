@@ -1,4 +1,4 @@
-"""The crash-point table: every call that a stage makes, killed before it or after it took effect, and what becomes of it.
+"""The crash-point table: every call that a stage makes, killed before it or after it took effect, and what follows.
 
 `python -m tests.chaos.crash_points` writes the table anew; the test compares it line by line, so that a new call in any
 stage has to be looked at before it counts as known.

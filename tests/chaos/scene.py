@@ -1,4 +1,4 @@
-"""The whole flow on in-memory ports: stores that outlive processes, a truthful provider, queues with the host's rules."""
+"""The whole flow on in-memory ports: stores that outlive processes, a truthful provider, queues by the host's rules."""
 
 from __future__ import annotations
 
@@ -101,6 +101,8 @@ class Scene:
         self.dead_letters = MemoryDeadLetterStore()
         self.receiver = Receiver()
         self.subscriptions = MemorySubscriptionStore()
+        # What escaped from queue workers, and so counted against its message.
+        self.errors: list[Exception] = []
         self.healthy = self.process()
         self.last_tick = self.clock.now
 
@@ -149,7 +151,8 @@ class Scene:
             await work(process.app, envelope)
         except Killed:
             raise
-        except Exception:
+        except Exception as error:
+            self.errors.append(error)
             self.queue.failed(envelope)
         else:
             self.queue.done(envelope)
