@@ -57,7 +57,8 @@ def _check_state(scene: Scene, signing: Signing, cases: list[Case]) -> None:
     if signing.state is State.REQUESTED:
         assert scene.shape is Shape.BLIND, "a start that can be looked up is settled in the end"
         assert signing.start.is_uncertain, "a start that is certain goes on"
-        assert attention is AttentionCode.START_UNCERTAIN, "nobody was told of an uncertain start"
+        told = {AttentionCode.START_UNCERTAIN, AttentionCode.POISON}
+        assert attention in told, "nobody was told of an uncertain start"
     elif invited:
         (case,) = invited
         allowed = _ENDS[case.status]

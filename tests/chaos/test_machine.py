@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
+
 from tests.chaos.machine import Countersign
 
 # The same examples in every run, and few enough of them for every `make test`.

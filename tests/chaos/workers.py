@@ -1,4 +1,4 @@
-"""Processes that go one call at a time, so that several can be interleaved, frozen, hit by a storage fault, or killed."""
+"""Processes that go one call at a time, so that several can be interleaved, frozen, hit by a storage fault, killed."""
 
 from __future__ import annotations
 
