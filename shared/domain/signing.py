@@ -170,14 +170,23 @@ class StoredFile(Model):
     stored_at: datetime
 
 
+class UnfitFile(Model):
+    """One version of a blob that failed a check after it was written, and has to make room."""
+
+    blob: str
+    etag: str
+
+
 class DownloadProgress(Model):
-    """How far the fetching of a completed signing's documents has come."""
+    """How far the fetching of a completed signing's documents has come. `unfit` are files of failed attempts that may
+    still be there."""
 
     attempts: int = 0
     last_reason: str | None = None
     next_attempt_at: datetime | None = None
     outage: Outage | None = None
     files: tuple[StoredFile, ...] = ()
+    unfit: tuple[UnfitFile, ...] = ()
 
 
 class Announcement(Model):

@@ -46,6 +46,12 @@ def build_manifest(signing: Signing, files: Sequence[FileRecord], written_at: da
     return (json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
+def lists_exactly(content: bytes, files: Sequence[StoredFile]) -> bool:
+    """Whether a manifest speaks of these very files and no others."""
+    listed = json.loads(content)["files"]
+    return {(one["blob"], one["sha256"]) for one in listed} == {(file.blob, file.sha256) for file in files}
+
+
 def _signing(signing: Signing) -> dict[str, Any]:
     return {
         "id": signing.id,

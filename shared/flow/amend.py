@@ -136,8 +136,10 @@ def announced(signing: Signing, seq: int, at: datetime) -> Signing:
 
 
 def flagged(signing: Signing, code: AttentionCode, detail: str, at: datetime) -> Change | None:
-    """The signing with an attention raised, or None when it is raised already."""
-    if signing.attention and signing.attention.code is code:
+    """The signing with an attention raised, or None when it is raised already, or another one waits for a person: that
+    one would be lost with the next move. What still holds after it was taken back is raised again then."""
+    raised_already = signing.attention.code if signing.attention else None
+    if raised_already is code or (raised_already in _STICKY and code not in _STICKY):
         return None
     telemetry.warning("signing_attention", signing_id=signing.id, account=signing.account, code=code.value)
     raised = signing.model_copy(update={"attention": Attention(code=code, detail=detail, since=at)})

@@ -13,23 +13,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from shared import telemetry
 from shared.domain.errors import AlreadyExists, ArchiveNotReady, Permanent, Retryable
 from shared.domain.history import EntryKind, HistoryEntry, record
 from shared.domain.messages import DownloadDocuments, Queue
-from shared.domain.signing import AttentionCode, Role, Signing, State, StoredFile
+from shared.domain.signing import AttentionCode, Role, Signing, State, StoredFile, UnfitFile
 from shared.domain.states import Event, EventKind, Source
 from shared.evidence import manifest
 from shared.evidence.archive import Member
 from shared.evidence.expected import ExpectedDocument, Match, check_expected
 from shared.evidence.inspector import ArchiveInspector
-from shared.evidence.manifest import FileRecord, build_manifest
+from shared.evidence.manifest import FileRecord, build_manifest, lists_exactly
 from shared.evidence.reading import confirm_stored, read_archive
 from shared.flow import outage
 from shared.flow.amend import Change, amend, flagged, moved
 from shared.flow.follow_up import send_after
+from shared.flow.unfit import Unfit, clear_away, is_outdated, named
 from shared.ports import App, Deliverable, Loaded, SigningProvider, WrittenBlob
 
 _PDF = "application/pdf"
@@ -47,10 +48,11 @@ async def run(app: App, message: DownloadDocuments) -> None:
         return
     try:
         async with asyncio.timeout(app.policy.download_seconds):
+            await clear_away(app, signing.download.unfit)
             records = await _fetch_all(app, signing)
             files = [*(record.stored for record in records), await _write_manifest(app, signing, records)]
     except ArchiveNotReady as error:
-        await _retry_later(app, loaded, error.reason)
+        await _retry_later(app, loaded, error.reason, error.files if isinstance(error, Unfit) else ())
     except Retryable as error:
         await (_wait_out(app, loaded, error) if error.is_outage else _retry_later(app, loaded, error.code))
     except Permanent as error:
@@ -79,11 +81,9 @@ async def _fetch_all(app: App, signing: Signing) -> list[FileRecord]:
     members = [member for one in fetched for member in one.members]
     try:
         matches = check_expected(members, expected_documents(signing))
-    except ArchiveNotReady:
+    except ArchiveNotReady as error:
         # Evidence too: what was fetched beside documents that were not ready yet may tell of a signing half done.
-        for one in fetched:
-            await app.documents.delete(one.stored.blob, one.etag)
-        raise
+        raise Unfit(error, [UnfitFile(blob=one.stored.blob, etag=one.etag) for one in fetched]) from None
     return [_record(one, matches) for one in fetched]
 
 
@@ -109,10 +109,8 @@ async def _fetch(app: App, provider: SigningProvider, signing: Signing, delivera
         return _Fetched(stored, written.etag, ())
     try:
         members = await _read_back(app, written, inspector)
-    except ArchiveNotReady:
-        # This address is written once, so a file that fails here has to make room for the good one.
-        await app.documents.delete(blob, written.etag)
-        raise
+    except ArchiveNotReady as error:
+        raise Unfit(error, [UnfitFile(blob=blob, etag=written.etag)]) from None
     return _Fetched(stored, written.etag, _named(members, name, media_type))
 
 
@@ -147,8 +145,18 @@ async def _write_manifest(app: App, signing: Signing, records: Sequence[FileReco
             blob, once(), media_type=manifest.MEDIA_TYPE, tags=_tags(signing), inspector=None
         )
     except AlreadyExists:
-        written = await _existing(app, blob)
+        written = await _existing_manifest(app, blob, records)
     return _stored_file(written, manifest.NAME, "manifest", manifest.MEDIA_TYPE)
+
+
+async def _existing_manifest(app: App, blob: str, records: Sequence[FileRecord]) -> WrittenBlob:
+    """An earlier attempt's, unless that spoke of files which have been replaced since."""
+    written = await _existing(app, blob)
+    content = await app.documents.open_random(written).read(0, written.size)
+    if not lists_exactly(content, [record.stored for record in records]):
+        error = ArchiveNotReady("manifest_outdated", "the manifest of an earlier attempt lists other files")
+        raise Unfit(error, [UnfitFile(blob=blob, etag=written.etag)])
+    return written
 
 
 def folder(signing: Signing) -> str:
@@ -199,14 +207,14 @@ async def _stored(app: App, loaded: Loaded, files: Sequence[StoredFile]) -> None
     event = Event(EventKind.DOCUMENTS_STORED, app.now(), Source.DOWNLOAD)
 
     def store(signing: Signing) -> Change | None:
-        if signing.state is not State.COMPLETED:
+        if signing.state is not State.COMPLETED or is_outdated(signing.download, loaded.signing.download):
             return None
         recorded, entries = signing, list[HistoryEntry]()
         for file in files:
             facts = {"blob": file.blob, "sha256": file.sha256, "size": str(file.size)}
             recorded, entry = record(recorded, EntryKind.FILE_STORED, event.at, facts)
             entries.append(entry)
-        done = {"files": tuple(files), "next_attempt_at": None, "outage": None}
+        done = {"files": tuple(files), "next_attempt_at": None, "outage": None, "unfit": ()}
         progress = signing.download.model_copy(update=done)
         change = moved(recorded, event, {"download": progress})
         return None if change is None else (change[0], [*entries, *change[1]])
@@ -214,19 +222,20 @@ async def _stored(app: App, loaded: Loaded, files: Sequence[StoredFile]) -> None
     await send_after(app, await amend(app, loaded, store))
 
 
-async def _retry_later(app: App, loaded: Loaded, reason: str) -> None:
-    attempts = loaded.signing.download.attempts + 1
-    pause, now = app.policy.download_pause(attempts), app.now()
+async def _retry_later(app: App, loaded: Loaded, reason: str, unfit: Sequence[UnfitFile] = ()) -> None:
+    now = app.now()
 
     def count(signing: Signing) -> Change | None:
         if signing.state is not State.COMPLETED:
             return None
+        attempts = signing.download.attempts + 1
         progress = signing.download.model_copy(
             update={
                 "attempts": attempts,
                 "last_reason": reason,
-                "next_attempt_at": now + timedelta(seconds=pause),
+                "next_attempt_at": now + timedelta(seconds=app.policy.download_pause(attempts)),
                 "outage": None,
+                **named(signing.download, loaded.signing.download, unfit),
             }
         )
         attention = None if outage.is_flagged(signing) else signing.attention
@@ -236,18 +245,26 @@ async def _retry_later(app: App, loaded: Loaded, reason: str) -> None:
             now,
             {"attempt": str(attempts), "reason": reason},
         )
-        raised = _late(changed) if attempts >= app.policy.download_attention_after else None
+        raised = _late(changed, now) if attempts >= app.policy.download_attention_after else None
         return (changed, [entry]) if raised is None else (raised[0], [entry, *raised[1]])
 
-    def _late(signing: Signing) -> Change | None:
-        detail = f"{attempts} attempts brought no whole, signed documents; the last one: {reason}."
-        return flagged(signing, AttentionCode.SEAL_LATE, detail, now)
-
     saved = await amend(app, loaded, count)
+    if not saved.entries:
+        telemetry.info("download_not_needed", signing_id=saved.signing.id, state=saved.signing.state)
+        return
+    attempts = saved.signing.download.attempts
+    pause = app.policy.download_pause(attempts)
     telemetry.warning(
         "download_postponed", signing_id=saved.signing.id, reason=reason, attempt=attempts, delay_seconds=pause
     )
     await _again(app, saved.signing, pause)
+    await clear_away(app, unfit)
+
+
+def _late(signing: Signing, now: datetime) -> Change | None:
+    progress = signing.download
+    detail = f"{progress.attempts} attempts brought no whole, signed documents; the last one: {progress.last_reason}."
+    return flagged(signing, AttentionCode.SEAL_LATE, detail, now)
 
 
 async def _wait_out(app: App, loaded: Loaded, error: Retryable) -> None:

@@ -75,6 +75,9 @@ async def extend(app: App, signing_id: str, deadline: datetime) -> Signing:
     """Moves the deadline; also the way back from an expired invitation."""
     loaded = await app.signings.load(signing_id)
     provider = _able(app, loaded.signing, Action.EXTEND, also=State.EXPIRED)
+    if loaded.signing.state is State.EXPIRED:
+        # Reconcile may have stopped looking at it.
+        await app.signings.mark_due(signing_id, app.soon())
     await provider.extend(loaded.signing, deadline)
     # Nobody may be looking at an expired signing any more: the new deadline starts the watch anew.
     await app.signings.mark_due(signing_id, app.soon())

@@ -22,6 +22,7 @@ from shared.domain.errors import (
     CountersignError,
     CreditsExhausted,
     LeaseLost,
+    NotFound,
     Permanent,
     Retryable,
     Throttled,
@@ -130,8 +131,13 @@ async def _attempt(app: App, loaded: Loaded, owner: str, contents: Mapping[int, 
         await subscribe.ensure(app, provider)
         started = await provider.start(_order(app, loaded.signing, contents), log)
     except LeaseLost:
-        telemetry.warning("start_lease_lost", signing_id=loaded.signing.id)
-        return await _left_to_others(app, loaded.signing.id)
+        return await _left_to_others(app, await app.signings.load(loaded.signing.id))
+    except NotFound:
+        # Its staged documents are gone: another worker has finished the start meanwhile, or else this is a fault.
+        found = await app.signings.load(loaded.signing.id)
+        if found.signing.state is State.REQUESTED:
+            raise
+        return await _left_to_others(app, found)
     except Retryable as error:
         return await _postpone(app, log.loaded, owner, error)
     except Permanent as error:
@@ -139,12 +145,17 @@ async def _attempt(app: App, loaded: Loaded, owner: str, contents: Mapping[int, 
     return await record_started(app, log.loaded, started)
 
 
-async def _left_to_others(app: App, signing_id: str) -> Loaded:
+async def _left_to_others(app: App, found: Loaded) -> Loaded:
     """Whoever took the lease carries on. When nobody did (it merely ran out), this message brings the next worker."""
-    present = await app.signings.load(signing_id)
-    if present.signing.state is State.REQUESTED:
-        await _again(app, present.signing, app.policy.start_lease_seconds)
-    return present
+    telemetry.warning("start_lease_lost", signing_id=found.signing.id)
+    if found.signing.state is State.REQUESTED:
+        await _again(app, found.signing, app.policy.start_lease_seconds)
+    return found
+
+
+def _left_to_others(loaded: Loaded) -> Loaded:
+    telemetry.warning("start_lease_lost", signing_id=loaded.signing.id)
+    return loaded
 
 
 def _order(app: App, signing: Signing, contents: Mapping[int, bytes]) -> StartOrder:
@@ -206,6 +217,8 @@ async def _postpone(app: App, loaded: Loaded, owner: str, error: Retryable) -> L
         return changed, [entry]
 
     released = await amend(app, loaded, release)
+    if not pauses:
+        return await _left_to_others(app, released.loaded)
     is_open = released.signing.start.is_uncertain
     telemetry.warning(
         "start_postponed",
@@ -214,9 +227,6 @@ async def _postpone(app: App, loaded: Loaded, owner: str, error: Retryable) -> L
         reason="uncertain" if is_open else "retryable",
         provider_status_code=error.provider_status_code,
     )
-    if not pauses:
-        telemetry.warning("start_lease_lost", signing_id=released.signing.id)
-        return released.loaded
     waiting = await _flag_if_long(app, released.loaded)
     await _again(app, waiting.signing, pauses[0])
     return waiting.loaded
@@ -278,12 +288,11 @@ async def _fail(app: App, loaded: Loaded, owner: str, error: Permanent) -> Loade
         return moved(signing, event, {"start": progress, "failure": failure})
 
     failed = await amend(app, loaded, fail)
+    if failed.move is None:
+        return await _left_to_others(app, failed.loaded)
     telemetry.warning(
         "start_refused", signing_id=failed.signing.id, code=error.code, provider_status_code=error.provider_status_code
     )
-    if failed.move is None:
-        telemetry.warning("start_lease_lost", signing_id=failed.signing.id)
-        return failed.loaded
     await send_after(app, failed)
     await app.documents.delete_staged([document.blob for document in failed.signing.documents])
     await _abandon_draft(app, had_draft[0])

@@ -25,6 +25,8 @@ from shared.domain.states import EventKind, Source
 from shared.flow import intake, manage, reconcile
 from shared.ports import ProviderStatus
 from tests.domain.make import NOW
+from tests.fakes.provider import DONE
+from tests.flow.archives import GOOD
 from tests.flow.world import World
 
 LATER = NOW + timedelta(days=30)
@@ -142,6 +144,27 @@ async def test_an_expired_signing_can_be_extended() -> None:
     await world.run(world.event(signing))
     extended = await manage.extend(world.app, signing.id, LATER)
     assert extended.deadline == LATER
+
+
+async def test_an_extended_signing_is_looked_at_again_even_when_it_was_let_go() -> None:
+    """Its callbacks may get lost as well as anybody's."""
+    world = World()
+    signing = await world.started()
+    world.provider.statuses = [ProviderStatus("Expired", EventKind.EXPIRED)]
+    await world.run(world.event(signing))
+    await world.work_off(Queue.NOTIFICATIONS)
+    while await world.signings.due(world.clock + timedelta(days=365), 1):
+        world.forward(world.app.policy.reconcile_max_seconds)
+        await reconcile.run(world.app, budget_seconds=60)
+        await world.work_off()
+    await manage.extend(world.app, signing.id, world.clock + timedelta(days=7))
+    world.queue.take()
+    world.provider.statuses = [DONE]
+    world.provider.downloads = [GOOD]
+    world.forward(world.app.policy.reconcile_max_seconds)
+    await reconcile.run(world.app, budget_seconds=60)
+    await world.work_off()
+    assert (await world.now(signing)).state is State.STORED
 
 
 async def test_links_are_given_and_kept_nowhere() -> None:
