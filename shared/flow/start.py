@@ -58,13 +58,13 @@ async def inline(app: App, loaded: Loaded, owner: str, contents: Mapping[int, by
     if not done:
         telemetry.info("start_continues_in_background", signing_id=loaded.signing.id)
         return await app.signings.load(loaded.signing.id)
-    error = work.exception()
-    if error is None:
+    try:
         return work.result()
-    # Taken in is taken in: the caller's platform would repeat what looks like a failure, perhaps without a key. What
-    # went wrong goes wrong again, or not, when the message on `signing-starts` comes.
-    telemetry.error("start_interrupted", signing_id=loaded.signing.id, reason=type(error).__name__)
-    return loaded
+    except Exception as error:
+        # Taken in is taken in: the caller's platform would repeat what looks like a failure, perhaps without a key.
+        # What went wrong goes wrong again, or not, when the message on `signing-starts` comes.
+        telemetry.error("start_interrupted", signing_id=loaded.signing.id, reason=type(error).__name__)
+        return loaded
 
 
 # asyncio keeps only weak references to tasks.
@@ -151,11 +151,6 @@ async def _left_to_others(app: App, found: Loaded) -> Loaded:
     if found.signing.state is State.REQUESTED:
         await _again(app, found.signing, app.policy.start_lease_seconds)
     return found
-
-
-def _left_to_others(loaded: Loaded) -> Loaded:
-    telemetry.warning("start_lease_lost", signing_id=loaded.signing.id)
-    return loaded
 
 
 def _order(app: App, signing: Signing, contents: Mapping[int, bytes]) -> StartOrder:

@@ -21,8 +21,11 @@ from tests.chaos.clockwork import Clock, Envelope, SimulatedQueue, work
 from tests.chaos.mortal import Gate, Killed, Life, always_open, standing_in
 from tests.chaos.provider import Bureau, BureauProvider, CallbackSent, Shape
 from tests.fakes.storage import (
+    MemoryCircuitBoard,
     MemoryDeadLetterStore,
     MemoryDocumentStore,
+    MemoryPaceStore,
+    MemoryReplyQueues,
     MemorySigningStore,
     MemorySubscriptionStore,
 )
@@ -101,6 +104,7 @@ class Scene:
         self.dead_letters = MemoryDeadLetterStore()
         self.receiver = Receiver()
         self.subscriptions = MemorySubscriptionStore()
+        self.pace = MemoryPaceStore()
         # What escaped from queue workers, and so counted against its message.
         self.errors: list[Exception] = []
         self.healthy = self.process()
@@ -115,8 +119,11 @@ class Scene:
             signings=standing_in(life, "signings", self.signings),
             documents=standing_in(life, "documents", self.documents),
             queue=standing_in(life, "queue", self.queue),
+            replies=MemoryReplyQueues(),
             dead_letters=standing_in(life, "dead_letters", self.dead_letters),
             subscriptions=standing_in(life, "subscriptions", self.subscriptions),
+            pace=standing_in(life, "pace", self.pace),
+            circuits=MemoryCircuitBoard(),
             notifier=standing_in(life, "notifier", self.receiver),
             addresses=CallbackAddresses("https://app.example", [b"k" * 32]),
             policy=FlowPolicy(**policy) if policy else self.policy,

@@ -27,7 +27,7 @@ from shared.domain.messages import Queue, RunStart
 from shared.domain.signing import AttentionCode, Signing, State
 from shared.flow import intake, start
 from shared.flow.start_log import LeasedStartLog
-from shared.ports import Loaded, Started, StartLog, StartOrder, StartProof
+from shared.ports import Loaded, Started, StartProof
 from shared.providers.oauth import InvalidGrant
 from tests.domain.make import NOW
 from tests.fakes.provider import PENDING, MemoryProvider
@@ -283,44 +283,6 @@ async def test_a_worker_whose_lease_ran_out_stops_before_inviting() -> None:
     assert provider.invited == []
 
     assert world.queue.on(Queue.STARTS) == [RunStart(signing_id=signing.id)]
-
-
-class OvertakenProvider(MemoryProvider):
-    """Its first worker freezes past its lease; a second one invites and loses the answer; then the first one's own old
-    call fails with `late`."""
-
-    world: World
-    late: ProviderError
-    is_frozen = False
-
-    async def start(self, order: StartOrder, log: StartLog) -> Started:
-        if self.is_frozen:
-            return await super().start(order, log)
-        self.is_frozen = True
-        self.created.append("p-1")
-        await log.checkpoint(provider_signing_id="p-1")
-        self.world.forward(self.world.app.policy.start_lease_seconds + 1)
-        self.lose_at["invite"] = Unavailable("lost", sent=True)
-        await start.run(self.world.app, RunStart(signing_id=order.signing.id))
-        raise self.late
-
-
-@pytest.mark.parametrize(
-    "late", [Unavailable("reset", sent=True), Throttled("busy", retry_after_seconds=1), Rejected("409")]
-)
-async def test_an_overtaken_worker_leaves_the_mark_of_the_other_alone(late: ProviderError) -> None:
-    provider = OvertakenProvider()
-    world = World(provider=provider)
-    provider.world, provider.late = world, late
-    signing = await world.taken_in()
-    kept = await run_start(world, signing)
-    assert kept.state is State.REQUESTED
-    assert kept.start.is_uncertain
-    assert provider.managed == []
-    assert world.documents.blobs.keys() == {f"staging/{signing.id}/1"}
-    world.forward(10)
-    await run_start(world, signing)
-    assert provider.invited == ["p-1"]
 
 
 async def test_inline_start_uses_the_bytes_at_hand_and_answers_in_time() -> None:
