@@ -22,6 +22,8 @@ from shared.domain.errors import (
 from shared.providers.operation import BYTES, TEXT, ListOf, Operation
 
 _DEFAULT_RETRY_AFTER_SECONDS = 30.0
+# Nobody waits longer than this without asking again, and what is larger may not even be a number to reckon with.
+_LONGEST_RETRY_AFTER_SECONDS = 24 * 3600.0
 _MAX_DETAIL = 500
 _ARRAY = TypeAdapter(list[object])
 
@@ -107,12 +109,11 @@ _REFUSALS: dict[int, type[Permanent]] = {
 def retry_after(headers: Mapping[str, str], now: datetime) -> float:
     """Seconds or an HTTP date (RFC 9110 10.2.3)."""
     text = headers.get("Retry-After", "").strip()
-    if text.isdecimal():
-        return float(text)
     try:
-        return max(0.0, (parsedate_to_datetime(text) - now).total_seconds())
+        seconds = float(text) if text.isdecimal() else (parsedate_to_datetime(text) - now).total_seconds()
     except (ValueError, TypeError):
         return _DEFAULT_RETRY_AFTER_SECONDS
+    return min(max(0.0, seconds), _LONGEST_RETRY_AFTER_SECONDS)
 
 
 def problem_in(content: bytes) -> Mapping[str, object]:

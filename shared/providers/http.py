@@ -37,7 +37,8 @@ for _name in ("httpx", "httpcore"):
 # No provider call lasts longer than this; the flow's invite window counts on it (domain/policy.py).
 TOTAL_SECONDS = 60.0
 # Between two pieces of data. A download has no other limit: its total time depends on its size.
-_TIMEOUTS = httpx.Timeout(connect=10, read=30, write=30, pool=10)
+_POOL_SECONDS = 10.0
+_TIMEOUTS = httpx.Timeout(connect=10, read=30, write=30, pool=_POOL_SECONDS)
 # A JSON answer may carry signature images, but not without end.
 _MAX_ANSWER_BYTES = 32 * 1024 * 1024
 # A raw upload goes out in pieces of this size.
@@ -45,7 +46,7 @@ _PIECE_BYTES = 64 * 1024
 # An idle connection that the provider closes while we send looks like a lost answer, so idle ones are not kept long.
 _LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=5)
 # The request certainly never left this machine.
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -335,6 +336,10 @@ class ProviderClient:
         seen.attempt, seen.sent = seen.attempt + 1, True
         try:
             response = await client.send(request, stream=True)
+        except httpx.PoolTimeout as error:
+            seen.sent = False
+            sentence = "All our own connections to the provider are in use."
+            raise BudgetSpent(sentence, retry_after_seconds=_POOL_SECONDS) from error
         except (httpx.RequestError, OSError) as error:
             seen.sent = not isinstance(error, _NOT_SENT)
             raise self._unavailable(prepared.operation, error, sent=seen.sent) from error

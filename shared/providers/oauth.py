@@ -26,6 +26,7 @@ from shared.providers.sealing import HeldTokens, TokenSeal
 # A token is not used in its last minute; one that lives two minutes or less is used for half its life.
 _MARGIN = timedelta(seconds=60)
 _DEFAULT_LIFETIME_SECONDS = 300
+_LONGEST_LIFETIME_SECONDS = 24 * 3600
 # The lease outlives the request made under it, so that only a crashed or stalled holder loses it.
 _REQUEST_SECONDS = 20.0
 _LEASE = timedelta(seconds=30)
@@ -39,7 +40,7 @@ class _TokenAnswer(BaseModel):
 
     # RFC 6750 2.1, b64token: nothing that could break out of a header.
     access_token: Annotated[str, Field(pattern=r"^[A-Za-z0-9\-._~+/]+=*$")]
-    expires_in: float = _DEFAULT_LIFETIME_SECONDS
+    expires_in: Annotated[float, Field(allow_inf_nan=False)] = _DEFAULT_LIFETIME_SECONDS
     refresh_token: str | None = None
 
 
@@ -133,7 +134,7 @@ def _granted(content: bytes, asked_at: datetime) -> Granted:
         answer = _TokenAnswer.model_validate_json(content)
     except ValidationError:
         raise Unavailable("The answer of the token endpoint cannot be read.", sent=False) from None
-    lifetime = timedelta(seconds=answer.expires_in)
+    lifetime = timedelta(seconds=min(max(answer.expires_in, 0), _LONGEST_LIFETIME_SECONDS))
     return Granted(answer.access_token, asked_at + lifetime - min(_MARGIN, lifetime / 2), answer.refresh_token)
 
 

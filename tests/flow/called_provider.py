@@ -34,10 +34,12 @@ class CalledProvider(MemoryProvider):
 
     server: ScriptedServer
     http: HttpPool
+    auth: BearerAuth
     client: ProviderClient
     circuit: Circuit
     budget: CallBudget
     spoilt: dict[str, Answer]
+    shorten_patience: Callable[[], None]
 
     async def start(self, order: StartOrder, log: StartLog) -> Started:
         known = log.facts.get("provider_signing_id")
@@ -108,9 +110,10 @@ async def called_world() -> AsyncIterator[tuple[World, CalledProvider]]:
         endpoint = TokenEndpoint(
             f"{server.base_url}/token", "id", "secret", provider.http, account="memory", now=lambda: world.clock
         )
+        provider.auth = BearerAuth(ClientCredentials(endpoint, ("sign",)), lambda: world.clock)
         provider.client = ProviderClient(
             server.base_url,
-            BearerAuth(ClientCredentials(endpoint, ("sign",)), lambda: world.clock),
+            provider.auth,
             provider.http,
             provider="memory",
             account="memory",

@@ -58,7 +58,8 @@ def _out_of_reach(provider: CalledProvider) -> None:
 def _hanging(provider: CalledProvider) -> None:
     provider.spoilt["*"] = hanging
     # The token is there already: it is the call itself that hangs.
-    provider.spoilt["/token"] = _token
+    provider.auth._token, provider.auth._usable_until = "token", NOW + timedelta(days=1)
+    provider.shorten_patience()
 
 
 async def _token() -> web.StreamResponse:
@@ -88,6 +89,9 @@ FAULTS = {
     "maintenance page with 200": Fault(lambda p: _but_token(p, 200, MAINTENANCE), 15, sent=True, in_file=False),
     "token endpoint down": Fault(_answering("/token", 502), 15),
     "token endpoint in maintenance": Fault(_answering("/token", 200, MAINTENANCE), 15),
+    "token endpoint talks nonsense": Fault(
+        _answering("/token", 200, '{"access_token": "token", "expires_in": 1e999}'), 15
+    ),
     "token endpoint throttles": Fault(_answering("/token", 429, headers={"Retry-After": _DATE}), 90),
     "out of reach": Fault(_out_of_reach, 15),
     "no answer in time": Fault(_hanging, 15, sent=True),
@@ -104,8 +108,8 @@ def _but_token(provider: CalledProvider, status: int, text: str) -> None:
 
 @pytest.fixture
 async def scene(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[World, CalledProvider]]:
-    monkeypatch.setattr(provider_http, "TOTAL_SECONDS", 0.5)
     async with called_world() as (world, provider):
+        provider.shorten_patience = lambda: monkeypatch.setattr(provider_http, "TOTAL_SECONDS", 0.3)
         provider.statuses = [PENDING]
         yield world, provider
 

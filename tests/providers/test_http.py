@@ -10,11 +10,13 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from email.utils import format_datetime
 
+import httpx
 import pytest
 from aiohttp import web
 from pydantic import BaseModel
 
 from shared.domain.errors import (
+    BudgetSpent,
     CircuitOpen,
     CreditsExhausted,
     InvalidRequest,
@@ -230,6 +232,7 @@ async def test_a_refusal_passes_on_what_the_problem_says_and_no_more(
         ({"Retry-After": format_datetime(Clock()() + timedelta(seconds=90), usegmt=True)}, 90),
         ({"Retry-After": format_datetime(Clock()() - timedelta(seconds=90), usegmt=True)}, 0),
         ({"Retry-After": "soon"}, 30),
+        ({"Retry-After": "9" * 400}, 86_400),
         ({}, 30),
     ],
 )
@@ -429,6 +432,22 @@ async def test_throttling_holds_every_call_back_before_anything_is_sent(server: 
     assert refusal.value.retry_after_seconds == 5
     assert len(server.seen) == 1
     clock.forward(5)
+    await client.call(SEND)
+
+
+async def test_our_own_connections_being_used_up_says_nothing_of_the_provider(
+    server: ScriptedServer, http: HttpPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provider_http, "_LIMITS", httpx.Limits(max_connections=1))
+    monkeypatch.setattr(provider_http, "_TIMEOUTS", httpx.Timeout(10, pool=0.01))
+    client = guarded(server, http, Clock())
+    server.answers(lambda: web.Response(body=bytes(5_000_000)))
+    async with client.stream(DOWNLOAD) as reply:
+        assert await anext(reply.chunks)
+        for _ in range(5):
+            with pytest.raises(BudgetSpent):
+                await client.call(SEND)
+    server.answers(lambda: web.Response(status=204))
     await client.call(SEND)
 
 

@@ -112,8 +112,7 @@ async def test_a_throttled_account_slows_alone(play: Play) -> None:
     sandbox.fault("status", "Requests_Create", times=None, status=429, retry_after=600)
     slow = await play.start(V2_ACCOUNT)
     assert slow["state"] == "requested"
-    seen = await circuit(play, V2_ACCOUNT)
-    assert (seen["state"], seen["reason"]) == ("open", "provider_throttled")
+    assert (await until_circuit(play, V2_ACCOUNT, "open"))["reason"] == "provider_throttled"
     quick = await play.start(V1_ACCOUNT)
     assert quick["state"] == "started"
     await sandbox.complete(quick["providerSigningId"])
