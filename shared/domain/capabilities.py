@@ -44,7 +44,8 @@ class Capabilities:
     """`media_types` are those accepted for signing; `languages` the invitation languages (lower case, ISO 639-1).
 
     `message` is one note to all participants, `participant_message` one for each. `qualified_only` means that a signing
-    can be limited to qualified signatures. `evidence` means that the provider has proof files of its own.
+    can be limited to qualified signatures. `evidence` means that the provider has proof files of its own. `*_calls` is
+    what the pacing of reconcile reckons with.
     """
 
     roles: frozenset[Role]

@@ -13,7 +13,7 @@ from shared.domain.errors import NotFound, Permanent, ProviderNotFound, Retryabl
 from shared.domain.history import EntryKind, record
 from shared.domain.messages import ProviderEvent, Queue
 from shared.domain.signing import AttentionCode, Failure, Participant, Progress, Signing, State
-from shared.domain.states import TABLE, Event, EventKind, Source
+from shared.domain.states import Answer, Event, EventKind, Source, decide
 from shared.flow import pace
 from shared.flow.amend import Change, amend, flagged, moved
 from shared.flow.follow_up import overdue, send_after, send_all, still_open
@@ -23,6 +23,7 @@ from shared.ports import App, Loaded, ParticipantProgress, ProviderStatus
 # A callback whose read-back fails is asked again this often; after that reconcile is the one who asks.
 MAX_READ_BACKS = 12
 _REMEMBERED_EVENT_KEYS = 20
+# ... and a question of reconcile's own, when it was throttled, gets so many further time slots.
 _MAX_SLOTS = 4
 
 
@@ -123,7 +124,8 @@ async def _download_slot(app: App, signing: Signing, message: ProviderEvent, sta
 
 
 def _would_complete(signing: Signing) -> bool:
-    return TABLE.get((signing.state, EventKind.ALL_SIGNED)) is State.COMPLETED
+    event = Event(EventKind.ALL_SIGNED, signing.updated_at, Source.RECONCILE)
+    return decide(signing, event).answer is Answer.MOVE
 
 
 async def _expect_soon(app: App, signing: Signing) -> None:
@@ -217,7 +219,7 @@ async def _ask_again(app: App, signing: Signing, message: ProviderEvent, error: 
 
 
 def _may_ask_later(message: ProviderEvent, error: Retryable) -> bool:
-    """A question that came at a full moment is worth another slot; one that is down is looked at again anyway."""
+    """A question that was one too many is worth another slot. A provider that is down waits for the next look."""
     return isinstance(error, Throttled) and message.attempt <= _MAX_SLOTS
 
 
