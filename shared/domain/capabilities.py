@@ -46,6 +46,7 @@ class Capabilities:
     `message` is one note to all participants, `participant_message` one for each. `qualified_only` means that a signing
     can be limited to qualified signatures. `evidence` means that the provider has proof files of its own.
     `reads_callback_body` is False where a callback is no more than a knock, so that a lost body loses nothing.
+    `*_calls` is what the pacing of reconcile reckons with.
     """
 
     roles: frozenset[Role]

@@ -13,7 +13,7 @@ from shared.domain.errors import NotFound, Permanent, ProviderNotFound, Retryabl
 from shared.domain.history import EntryKind, record
 from shared.domain.messages import ProviderEvent, Queue
 from shared.domain.signing import AttentionCode, Failure, Participant, Progress, Signing, State
-from shared.domain.states import TABLE, Event, EventKind, Source
+from shared.domain.states import Answer, Event, EventKind, Source, decide
 from shared.flow import outage, pace
 from shared.flow.amend import Change, amend, doubled, flagged, moved
 from shared.flow.follow_up import overdue, send_after, send_all, still_open
@@ -25,6 +25,7 @@ from shared.ports import App, Loaded, ParticipantProgress, ProviderStatus
 MAX_READ_BACKS = 12
 MAX_LAG_READ_BACKS = 4
 _REMEMBERED_EVENT_KEYS = 20
+# ... and a question of reconcile's own, when it was throttled, gets so many further time slots.
 _MAX_SLOTS = 4
 
 
@@ -158,7 +159,8 @@ async def _download_slot(app: App, signing: Signing, message: ProviderEvent, sta
 
 
 def _would_complete(signing: Signing) -> bool:
-    return TABLE.get((signing.state, EventKind.ALL_SIGNED)) is State.COMPLETED
+    event = Event(EventKind.ALL_SIGNED, signing.updated_at, Source.RECONCILE)
+    return decide(signing, event).answer is Answer.MOVE
 
 
 async def _expect_soon(app: App, signing: Signing) -> None:
