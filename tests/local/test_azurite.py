@@ -72,11 +72,11 @@ print(Azurite.start().ports[2], flush=True)
 os.kill(os.getpid(), {int(signal.SIGKILL)})
 """
     done = subprocess.run(
-        [sys.executable, "-c", starter], cwd=REPOSITORY, capture_output=True, text=True, timeout=20, check=False
+        [sys.executable, "-c", starter], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False
     )
 
     port = int(done.stdout)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while listens(port):
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -84,7 +84,7 @@ os.kill(os.getpid(), {int(signal.SIGKILL)})
 
 def test_the_command_installs_only_what_is_missing() -> None:
     command = [sys.executable, "-m", "local.azurite", "install"]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
 
     assert (done.returncode, done.stdout) == (0, "")
     assert launcher.installed_version() == launcher.VERSION

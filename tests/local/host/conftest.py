@@ -59,7 +59,7 @@ def make_sample(azurite: Azurite, tmp_path: Path) -> Callable[..., Sample]:
     return lambda **queues: copy_sample(tmp_path, azurite.connection_string, **queues)
 
 
-async def until(condition: Callable[[], bool], host: HostProcess, seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], host: HostProcess, seconds: float = 60.0) -> None:
     """Wait for `condition`; fails with the host's log."""
     deadline = time.monotonic() + seconds
     while not condition():

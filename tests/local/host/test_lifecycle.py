@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 
 from local.host.process import HostError, HostProcess
 
-from .conftest import Sample
+from .conftest import Sample, until
 
 REPOSITORY = Path(__file__).parents[3]
 APP = "import azure.functions as func\napp = func.FunctionApp()\n"
@@ -35,7 +36,7 @@ def test_an_app_that_cannot_be_hosted_is_said_at_once(tmp_path: Path, source: st
     command = [sys.executable, "-m", "local.host", "--app-dir", str(tmp_path), "--port", "0"]
     environment = {"PATH": os.defpath}
     done = subprocess.run(
-        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=20, check=False
+        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
 
     assert done.returncode == 1
@@ -53,7 +54,7 @@ async def test_a_host_that_does_not_start_shows_its_log(tmp_path: Path) -> None:
 async def test_requests_under_way_finish_and_new_ones_are_refused(make_sample: Callable[..., Sample]) -> None:
     async with make_sample().host() as host, httpx.AsyncClient(base_url=host.base_url) as client:
         slow = asyncio.create_task(client.get("/api/blocking?seconds=0.7"))
-        await asyncio.sleep(0.2)
+        await until(lambda: "blocking_began" in host.log_text(), host)
         stopping = asyncio.create_task(host.stop())
         assert (await slow).status_code == 202
         assert await stopping == 0
@@ -64,8 +65,8 @@ async def test_requests_under_way_finish_and_new_ones_are_refused(make_sample: C
 async def test_the_grace_time_is_five_seconds(make_sample: Callable[..., Sample]) -> None:
     async with make_sample().host() as host, httpx.AsyncClient(base_url=host.base_url, timeout=60) as client:
         stuck = asyncio.create_task(client.get("/api/blocking?seconds=60"))
-        await asyncio.sleep(0.2)
-        assert await host.stop(timeout_seconds=8) == 0
+        await until(lambda: "blocking_began" in host.log_text(), host)
+        assert await host.stop(timeout_seconds=30) == 0
         with pytest.raises(httpx.TransportError):
             await stuck
 
@@ -121,16 +122,18 @@ print(host.base_url, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run(
-        [sys.executable, "-c", starter], cwd=REPOSITORY, capture_output=True, text=True, timeout=20, check=False
+        [sys.executable, "-c", starter], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False
     )
 
     url = done.stdout.strip()
     assert url.startswith("http://127.0.0.1:"), done.stderr
-    for _ in range(200):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         try:
             httpx.get(url)
         except httpx.TransportError:
             return
+        time.sleep(0.05)
     pytest.fail("the host still answers")
 
 

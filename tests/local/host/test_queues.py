@@ -26,7 +26,7 @@ def counts_seen(host: HostProcess, event: str = "order_seen", n: int | None = No
     return [int(count) for count in re.findall(rf"{event} {which}dequeue_count=(\d+)", host.log_text())]
 
 
-async def take(queue: QueueClient, seconds: float = 10.0) -> str:
+async def take(queue: QueueClient, seconds: float = 60.0) -> str:
     """The text of the message that will be on `queue`, created meanwhile by the host."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -44,7 +44,7 @@ async def left(queue: QueueClient) -> int:
     return (await queue.get_queue_properties()).approximate_message_count or 0
 
 
-async def until_empty(queue: QueueClient, seconds: float = 10.0) -> None:
+async def until_empty(queue: QueueClient, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while await left(queue):
         assert time.monotonic() < deadline
@@ -125,7 +125,7 @@ async def test_no_more_messages_at_once_than_a_batch_and_the_threshold(make_samp
     async with sample.queue("ORDERS") as orders:
         await orders.create_queue()
         for n in range(6):
-            await orders.send_message(json.dumps({"n": n, "sleep": 0.3 + n % 2 * 0.3}))
+            await orders.send_message(json.dumps({"n": n, "sleep": 1 + n % 2}))
         async with sample.host() as host:
             await until(lambda: host.log_text().count("order_done") == 6, host)
             running = most_running = 0
@@ -141,8 +141,8 @@ async def test_messages_that_take_long_or_fail_late(make_sample: MakeSample) -> 
     async with sample.queue("ORDERS") as orders, sample.queue("DEAD", "-poison") as dead:
         await orders.create_queue()
         await dead.create_queue()
-        async with sample.host(invisibility_seconds=2) as host:
-            await orders.send_message('{"n": 1, "sleep": 3.2}')
+        async with sample.host(invisibility_seconds=6) as host:
+            await orders.send_message('{"n": 1, "sleep": 7.5}')
             await orders.send_message('{"n": 2, "fail": true}')
             await dead.send_message("x")
             started = time.monotonic()

@@ -73,6 +73,7 @@ async def text(req: func.HttpRequest) -> str:
 
 @app.route("blocking")
 def blocking(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    logger.info("blocking_began")
     time.sleep(float(req.params["seconds"]))
     facts = {"function": context.function_name, "trace_parent": context.trace_context.trace_parent}
     return func.HttpResponse(json.dumps(facts), status_code=202)
