@@ -18,7 +18,7 @@ FAST = {
     "ReconcileSchedule": "0 0 0 1 1 *",
     "HousekeepingSchedule": "0 0 0 1 1 *",
     "Flow__StartRetrySeconds": "4",
-    "Flow__StartLeaseSeconds": "4",
+    "Flow__StartLeaseSeconds": "30",
     "Flow__InviteProofAfterSeconds": "2",
     "Flow__StartUncertainAfterSeconds": "5",
     "Flow__OutageRetrySeconds": "1",
