@@ -39,10 +39,12 @@ async def run(app: App, *, budget_seconds: float) -> int:
         await subscribe.ensure(app, provider)
     began, seen = app.now(), 0
     while (app.now() - began).total_seconds() < budget_seconds:
-        rows = await app.signings.due(app.now(), app.policy.reconcile_batch)
+        # One more than is worked off tells whether there is more: that saves the reading of an empty rest.
+        found = await app.signings.due(app.now(), app.policy.reconcile_batch + 1)
+        rows = found[: app.policy.reconcile_batch]
         await _Batch(app).work_off(rows)
         seen += len(rows)
-        if len(rows) < app.policy.reconcile_batch:
+        if len(found) == len(rows):
             break
     telemetry.info("reconciled", count=seen)
     return seen

@@ -28,9 +28,9 @@ async def run(*, small: bool) -> list[Figure]:
         print("storage calls ...", flush=True)
         counted, lines = await calls.measure(azurite)
         figures += counted
-    with Azurite.start() as azurite:
+    with Azurite.start() as few, Azurite.start() as many:
         print("reconcile ...", flush=True)
-        counted, breakdown = await reconciling.measure(azurite)
+        counted, breakdown = await reconciling.measure(few, many)
         figures += counted
         lines += breakdown
     print("downloads ...", flush=True)
