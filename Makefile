@@ -11,7 +11,7 @@ help:
 	@echo "                     all for others than PKIsigning, OPEN=1 leaves everything running"
 	@echo "make test            all tests"
 	@echo "make lint            formatting, lint, types, import rules"
-	@echo "make bench           measurements, as ratios against a floor taken in the same run"
+	@echo "make bench           measurements, as ratios against a floor taken in the same run; ONLY=backlog for one group"
 	@echo "make start           the local stack in the foreground: app on 7071, provider simulator on 7080; INSTANCES=3 runs"
 	@echo "                     the app in three processes behind that one address"
 	@echo "make index-contract  load function_app.py with Microsoft's own worker runtime (needs Python 3.13)"
@@ -45,7 +45,7 @@ lint: setup
 	@$(VENV)/bin/lint-imports
 
 bench: setup
-	@$(RUN) -m tests.bench
+	@$(RUN) -m tests.bench $(if $(ONLY),--only $(ONLY))
 
 start: setup
 	@$(RUN) -m local.start $(if $(INSTANCES),--instances $(INSTANCES))
