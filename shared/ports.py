@@ -167,7 +167,8 @@ class WrittenBlob:
 class RandomAccess(Protocol):
     size: int
 
-    async def read(self, offset: int, length: int) -> bytes: ...
+    async def read(self, offset: int, length: int) -> bytes:
+        """Raises NotFound when that version is no longer there."""
 
 
 class MessageQueue(Protocol):

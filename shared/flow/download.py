@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared import telemetry
-from shared.domain.errors import AlreadyExists, ArchiveNotReady, Permanent, Retryable
+from shared.domain.errors import AlreadyExists, ArchiveNotReady, NotFound, Permanent, Retryable
 from shared.domain.history import EntryKind, HistoryEntry, record
 from shared.domain.messages import DownloadDocuments, Queue
 from shared.domain.signing import AttentionCode, Role, Signing, State, StoredFile, UnfitFile
@@ -35,6 +35,7 @@ from shared.ports import App, Deliverable, Loaded, SigningProvider, WrittenBlob
 
 _PDF = "application/pdf"
 EVIDENCE = "evidence"
+_VANISHED = "blob_vanished"
 # The names under which the manifest lists what was checked.
 _CHECKS = ("complete", "crc", "limits", "directory", "expected_documents", "signatures_present")
 
@@ -53,6 +54,9 @@ async def run(app: App, message: DownloadDocuments) -> None:
             files = [*(record.stored for record in records), await _write_manifest(app, signing, records)]
     except ArchiveNotReady as error:
         await _retry_later(app, loaded, error.reason, error.files if isinstance(error, Unfit) else ())
+    except NotFound:
+        # Another worker has just cleared a file away that this one was reading.
+        await _retry_later(app, loaded, _VANISHED)
     except Retryable as error:
         await (_wait_out(app, loaded, error) if error.is_outage else _retry_later(app, loaded, error.code))
     except Permanent as error:
@@ -129,7 +133,7 @@ async def _read_back(app: App, written: WrittenBlob, inspector: ArchiveInspector
 async def _existing(app: App, blob: str) -> WrittenBlob:
     written = await app.documents.describe(blob)
     if written is None:
-        raise ArchiveNotReady("blob_vanished", "another worker is storing the same file")
+        raise ArchiveNotReady(_VANISHED, "another worker is storing the same file")
     return written
 
 

@@ -162,10 +162,13 @@ class BlobRandomAccess:
         length = min(length, self.size - offset)
         if length <= 0:
             return b""
-        stream = await self._client.download_blob(
-            offset=offset, length=length, etag=self._etag, match_condition=MatchConditions.IfNotModified
-        )
-        content: bytes = await stream.readall()
+        try:
+            stream = await self._client.download_blob(
+                offset=offset, length=length, etag=self._etag, match_condition=MatchConditions.IfNotModified
+            )
+            content: bytes = await stream.readall()
+        except (ResourceNotFoundError, ResourceModifiedError) as error:
+            raise NotFound("This version of the blob is gone.") from error
         return content
 
 

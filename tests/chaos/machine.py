@@ -34,6 +34,8 @@ _MAX_WORKERS = 4
 
 _KEYS = ["a", "b", None]
 
+_ENDS = st.sampled_from(["finish", "finish", "kill", "stay"])
+
 numbers = st.integers(0, 7)
 
 
@@ -82,13 +84,14 @@ class Countersign(RuleBasedStateMachine):
     # --------------------------------------------------------------------------------------------- work under way
 
     def hire(self, name: str, work: Callable[[Process], Awaitable[object]], **policy: Any) -> None:
-        async def hired() -> None:
-            worker = Worker(self.scene, name, work, **policy)
-            self.workers.append(worker)
-            await worker.still()
-
         if len(self.workers) < _MAX_WORKERS:
-            self.do(hired())
+            self.do(self._hired(name, work, **policy))
+
+    async def _hired(self, name: str, work: Callable[[Process], Awaitable[object]], **policy: Any) -> Worker:
+        worker = Worker(self.scene, name, work, **policy)
+        self.workers.append(worker)
+        await worker.still()
+        return worker
 
     @precondition(lambda self: len(self.workers) < _MAX_WORKERS)
     @rule(key=st.sampled_from(_KEYS), wait=st.booleans(), slow=st.booleans())
@@ -108,14 +111,31 @@ class Countersign(RuleBasedStateMachine):
         if self.workers:
             self.do(self.workers[-1].advance(steps))
 
-    @precondition(lambda self: self._can_take())
-    @rule(number=numbers)
-    def take_twice(self, number: int) -> None:
-        """The same message to two workers."""
+    @precondition(lambda self: len(self.workers) + 2 <= _MAX_WORKERS and self._can_take())
+    @rule(
+        number=numbers,
+        cuts=st.tuples(st.integers(0, 30), st.integers(0, 40)),
+        pause=st.sampled_from([0.0, 130.0, 200.0]),
+        trouble=st.sampled_from([None, *Trouble]),
+        ends=st.tuples(_ENDS, _ENDS),
+    )
+    def race(
+        self, number: int, cuts: tuple[int, int], pause: float, trouble: Trouble | None, ends: tuple[str, str]
+    ) -> None:
+        """The same message to two workers: the first freezes, the second overtakes it, and something goes wrong."""
         envelope = _pick(self.scene.queue.visible(), number)
         self.scene.queue.duplicate(envelope)
-        for one in (envelope, self.scene.queue.envelopes[-1]):
-            self.hire(one.queue, partial(self._take, one))
+        pair = [self._sent_to_work(one) for one in (envelope, self.scene.queue.envelopes[-1])]
+        self.do(pair[0].advance(cuts[0]))
+        self.time_passes(pause)
+        self.do(pair[1].advance(cuts[1]))
+        self.scene.bureau.troubles += [trouble] if trouble is not None else []
+        for worker, end in zip(pair, ends, strict=True):
+            if end != "stay":
+                self.do(worker.finish() if end == "finish" else worker.kill())
+
+    def _sent_to_work(self, envelope: Envelope) -> Worker:
+        return self.do(self._hired(envelope.queue, partial(self._take, envelope)))
 
     async def _take(self, envelope: Envelope, process: Process) -> None:
         await self.scene.take(process, envelope)

@@ -8,7 +8,7 @@ from tests.chaos.machine import Countersign
 
 # The same examples in every run, and few enough of them for every `make test`.
 Countersign.TestCase.settings = settings(
-    max_examples=60,
+    max_examples=150,
     stateful_step_count=40,
     derandomize=True,
     deadline=None,

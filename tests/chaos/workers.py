@@ -100,6 +100,7 @@ class Worker:
             await self.advance(1)
 
     async def finish(self) -> None:
+        await self.still()
         while not self.is_over:
             await self.advance(1)
 

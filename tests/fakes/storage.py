@@ -246,7 +246,7 @@ class MemoryDocumentStore:
         return None if found is None else found.written
 
     def open_random(self, written: WrittenBlob) -> RandomAccess:
-        return MemoryRandomAccess(self.blobs[written.blob].content)
+        return _OneVersion(self, written)
 
     async def delete(self, blob: str, etag: str) -> None:
         await asyncio.sleep(0)
@@ -263,6 +263,22 @@ class MemoryDocumentStore:
         written = WrittenBlob(blob, len(content), digest, f'"{next(self._etags)}"', now)
         self.blobs[blob] = _Blob(content, written, media_type, dict(tags))
         return written
+
+
+class _OneVersion:
+    """Reads what was written, for as long as that is there."""
+
+    def __init__(self, store: MemoryDocumentStore, written: WrittenBlob) -> None:
+        self.size = written.size
+        self._store = store
+        self._written = written
+
+    async def read(self, offset: int, length: int) -> bytes:
+        await asyncio.sleep(0)
+        found = self._store.blobs.get(self._written.blob)
+        if found is None or found.written.etag != self._written.etag:
+            raise NotFound("This version of the blob is gone.")
+        return found.content[offset : offset + length]
 
 
 class MemoryRandomAccess:

@@ -10,7 +10,6 @@ import tracemalloc
 from collections.abc import AsyncIterator
 
 import pytest
-from azure.core.exceptions import ResourceModifiedError
 
 from shared.domain.errors import AlreadyExists, ArchiveNotReady
 from shared.storage.blobs import BlobDocumentStore
@@ -167,16 +166,6 @@ async def test_the_blob_says_what_it_is(clients: StorageClients) -> None:
     assert len(stored) == 10
     assert stored["state"] == "stored"
     assert stored["reference"] == "order _7 _" + "x" * 246
-
-
-async def test_a_reader_sees_one_version_or_nothing(clients: StorageClients) -> None:
-    store, blob = BlobDocumentStore(clients), signed_blob()
-    first = await store.write_once(blob, chunks(b"first"), media_type=ZIP, tags={})
-    reader = store.open_random(first)
-    await store.delete(blob, first.etag)
-    await store.write_once(blob, chunks(b"other"), media_type=ZIP, tags={})
-    with pytest.raises(ResourceModifiedError):
-        await reader.read(0, 5)
 
 
 @pytest.mark.parametrize("sizes", [[], [1], [BLOCK_BYTES], [BLOCK_BYTES + 1], [3, 2 * BLOCK_BYTES, 0, BLOCK_BYTES - 3]])

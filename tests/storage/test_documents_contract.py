@@ -125,6 +125,18 @@ async def test_only_the_blob_that_was_written_is_deleted(stores: Stores) -> None
     await stores.documents.delete(blob, first.etag)
 
 
+async def test_a_reader_sees_one_version_or_nothing(stores: Stores) -> None:
+    blob = signed_blob()
+    first = await stores.documents.write_once(blob, chunks(b"first"), media_type=ZIP, tags={})
+    reader = stores.documents.open_random(first)
+    await stores.documents.delete(blob, first.etag)
+    with pytest.raises(NotFound):
+        await reader.read(0, 5)
+    await stores.documents.write_once(blob, chunks(b"other"), media_type=ZIP, tags={})
+    with pytest.raises(NotFound):
+        await reader.read(0, 5)
+
+
 async def test_staged_documents_come_back_and_go_together(stores: Stores) -> None:
     own, other = new_id(), new_id()
     await stores.documents.stage(f"staging/{own}/1", b"one", "application/pdf")
