@@ -17,7 +17,7 @@ from shared.domain.states import Answer, Event, EventKind, Source, decide
 from shared.flow import outage, pace
 from shared.flow.amend import Change, amend, doubled, flagged, moved
 from shared.flow.follow_up import overdue, send_after, send_all, still_open
-from shared.flow.start_log import PROVIDER_SIGNING_ID, claim_provider_signing_id, lookup_key
+from shared.flow.start_log import PROVIDER_SIGNING_ID, IdTaken, claim_provider_signing_id, lookup_key
 from shared.ports import App, Loaded, ParticipantProgress, ProviderStatus
 
 # A callback to which the provider answers with a failure is asked again this often; after that reconcile is the one who
@@ -117,9 +117,13 @@ def _doubled(app: App, signing: Signing, message: ProviderEvent, other: ReadBack
 
 
 async def _settle(app: App, loaded: Loaded, message: ProviderEvent, read_back: ReadBack) -> None:
-    if loaded.signing.provider_signing_id is None:
-        await claim_provider_signing_id(app, loaded.signing, read_back.provider_signing_id)
     before = loaded.signing
+    if before.provider_signing_id is None:
+        try:
+            await claim_provider_signing_id(app, before, read_back.provider_signing_id)
+        except IdTaken:
+            telemetry.warning("event_for_other_signing", signing_id=before.id, account=message.account)
+            return
     if not read_back.status.known:
         telemetry.warning(
             "unknown_provider_status", signing_id=before.id, provider_status=read_back.status.provider_status

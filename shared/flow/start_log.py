@@ -85,12 +85,16 @@ class LeasedStartLog:
             raise LeaseLost(f"the lease on signing {signing.id} ran out")
 
 
+class IdTaken(ConcurrentUpdate):
+    """The provider's id leads to another signing of ours already."""
+
+
 async def claim_provider_signing_id(app: App, signing: Signing, provider_signing_id: str) -> None:
-    """Makes the signing findable by the provider's id. Raises ConcurrentUpdate when the id leads to another one."""
+    """Makes the signing findable by the provider's id. Raises IdTaken when the id leads to another one."""
     key = lookup_key(signing.account, provider_signing_id)
     earlier = await app.signings.claim(PROVIDER_SIGNING_ID, key, signing.id, {})
     if earlier is not None and earlier["signing_id"] != signing.id:
-        raise ConcurrentUpdate(f"provider signing id {provider_signing_id} belongs to another signing")
+        raise IdTaken(f"provider signing id {provider_signing_id} belongs to another signing")
 
 
 def lookup_key(account: str, provider_signing_id: str) -> str:

@@ -348,3 +348,13 @@ async def test_an_end_that_nobody_sees_is_left_to_reconcile_in_the_end() -> None
     await world.work_off(Queue.EVENTS)
     assert len(world.provider.status_reads) == apply.MAX_LAG_READ_BACKS
     assert (await world.now(signing)).state is State.STARTED
+
+
+async def test_a_callback_that_names_the_id_of_another_signing_is_no_poison() -> None:
+    """On the address of a signing that has no id yet: what it names is known to be somebody else's."""
+    world = World()
+    other = await world.started()
+    signing = await world.taken_in()
+    await deliver(world, world.event(signing, provider_signing_id=other.provider_signing_id))
+    assert (await world.now(signing)).provider_signing_id is None
+    assert (await world.now(signing)).state is State.REQUESTED
