@@ -355,6 +355,7 @@ async def test_a_callback_that_names_the_id_of_another_signing_is_no_poison() ->
     world = World()
     other = await world.started()
     signing = await world.taken_in()
+    world.provider.statuses = [PENDING]
     await deliver(world, world.event(signing, provider_signing_id=other.provider_signing_id))
     assert (await world.now(signing)).provider_signing_id is None
     assert (await world.now(signing)).state is State.REQUESTED
