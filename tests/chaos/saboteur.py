@@ -174,7 +174,7 @@ def install(saboteur: Saboteur) -> None:
             raise ServiceResponseError("the storm took the answer")
         return answer
 
-    AioHttpTransport.send = stormy  # type: ignore[method-assign]
+    AioHttpTransport.send = stormy
 
 
 def _from_environment() -> None:
