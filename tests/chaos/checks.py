@@ -199,7 +199,8 @@ def _changed_events(deliveries: Sequence[Received]) -> list[str]:
     for one in deliveries:
         known = first.setdefault(one.event["id"], one.event)
         if known != one.event:
-            differing = sorted(name for name in known["data"] if known["data"][name] != one.event["data"].get(name))
+            names = known["data"].keys() | one.event["data"].keys()
+            differing = sorted(name for name in names if known["data"].get(name) != one.event["data"].get(name))
             changed.add(f"event {one.event['id']} did not always say the same: {differing}")
     return sorted(changed)
 

@@ -21,7 +21,9 @@ from local.stack import Stack
 from shared.domain.messages import Queue
 from tests.chaos.plan import CallbackTrick, Gust, Plan, QueueTrick
 
-_BETWEEN_MISSIONS = 0.3
+# Between two missions so much has to happen, or so many seconds pass: on a slow machine too, most work gets done.
+_WORK_BETWEEN = 15
+_AT_MOST_SECONDS = 3.0
 _AT_A_TIME = 6
 _LOOK_SECONDS = 0.05
 _BETWEEN_GRABS = 0.7
@@ -60,9 +62,21 @@ class Storm:
             else:
                 (self.missions / mission).touch()
             self.sent += 1
-            await asyncio.sleep(_BETWEEN_MISSIONS)
+            await self._let_work()
         while self.open_missions():
             await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _let_work(self) -> None:
+        enough = self._work() + _WORK_BETWEEN
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_AT_MOST_SECONDS):
+                while self._work() < enough:
+                    await asyncio.sleep(_LOOK_SECONDS)
+
+    def _work(self) -> int:
+        """Calls to providers and notifications so far."""
+        calls = sum(len(sandbox.calls) for sandbox in self.stack.sandboxes.values())
+        return calls + len(self.stack.receiver.deliveries)
 
     def _alive(self) -> int:
         return sum(host.is_ready for host in self.stack.hosts)
