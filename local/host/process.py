@@ -39,6 +39,9 @@ class Child(Protocol):
     stdin: IO[bytes] | None
 
     @property
+    def pid(self) -> int: ...
+
+    @property
     def returncode(self) -> int | None: ...
 
     def poll(self) -> int | None: ...

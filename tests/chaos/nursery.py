@@ -68,7 +68,7 @@ class _Child:
     stdin: IO[bytes] | None = None
 
     def __init__(self, pid: int) -> None:
-        self._pid = pid
+        self.pid = pid
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
@@ -91,7 +91,7 @@ class _Child:
         if self.returncode is not None:
             return
         try:
-            os.kill(self._pid, number)
+            os.kill(self.pid, number)
         except ProcessLookupError:
             self.returncode = 0
 
