@@ -17,7 +17,9 @@ WRITES = (
     "signings.save",
     "signings.claim",
     "signings.mark_due",
-    "signings.settle_due",
+    "signings.mark_all_due",
+    "signings.settle_all_due",
+    "pace.reserve",
     "signings.record_delivery",
     "documents.stage",
     "documents.delete_staged",
@@ -46,5 +48,5 @@ CRASH_POINTS = (
     *(point(call, BEFORE) for call in READS),
     WRITING,
 )
-STORAGE = ("signings.", "documents.", "queue.", "dead_letters.", "subscriptions.")
+STORAGE = ("signings.", "documents.", "queue.", "pace.")
 FAULT_POINTS = tuple(one for one in CRASH_POINTS if one.startswith(STORAGE) and one != WRITING)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ _WORK_BETWEEN = 15
 _AT_MOST_SECONDS = 3.0
 _AT_A_TIME = 6
 _LOOK_SECONDS = 0.05
+_PATIENCE_SECONDS = 30.0
 _BETWEEN_GRABS = 0.7
 _TICK_SECONDS = 1.5
 
@@ -63,8 +65,15 @@ class Storm:
                 (self.missions / mission).touch()
             self.sent += 1
             await self._let_work()
-        while self.open_missions():
+        await self._last_missions()
+
+    async def _last_missions(self) -> None:
+        """Until all are done, or nothing comes by any more where they wait."""
+        left, since = self.open_missions(), time.monotonic()
+        while left and time.monotonic() - since < _PATIENCE_SECONDS:
             await asyncio.sleep(_LOOK_SECONDS)
+            if self.open_missions() != left:
+                left, since = self.open_missions(), time.monotonic()
 
     async def _let_work(self) -> None:
         enough = self._work() + _WORK_BETWEEN

@@ -19,6 +19,7 @@ _PORTS = {
     "signings": ports.SigningStore,
     "documents": ports.DocumentStore,
     "queue": ports.MessageQueue,
+    "pace": ports.PaceStore,
     "notifier": ports.Notifier,
     "start_log": ports.StartLog,
     "provider": ports.SigningProvider,
