@@ -29,6 +29,7 @@ INSTANCES = 3
 STORM_SECONDS = 300.0
 SETTLE_SECONDS = 120.0
 _PAUSE_SECONDS = 1.0
+_MOST_UNCERTAIN = 0.25
 
 # The product's times, shrunk so that what takes minutes takes seconds. Their order is kept: an invitation is looked up
 # later than the call that sends it can possibly arrive.
@@ -170,8 +171,9 @@ class _Run:
         await self._calm()
 
     async def _calm(self) -> None:
-        self.report.missed = self.storm.open_missions()
-        for name in self.report.missed:
+        waiting = self.storm.open_missions()
+        self.report.missed = [*waiting, *self.plan.missions[self.storm.sent :]]
+        for name in waiting:
             (self.storm.missions / name).unlink(missing_ok=True)
         for sandbox in self.stack.sandboxes.values():
             sandbox.faults.clear()
@@ -211,7 +213,9 @@ class _Run:
             self.report.problems += await self.inspection.of_signing(part)
         self.report.problems += await self.inspection.of_everything(taken_in)
         self.report.problems += await self._staged(taken_in)
-        self._count(taken_in)
+        await self._count(taken_in)
+        if len(self.inspection.uncertain) > len(taken_in) * _MOST_UNCERTAIN:
+            self.report.problems.append("so many starts were left uncertain that the run shows nothing")
 
     async def _staged(self, parts: Sequence[Part]) -> list[str]:
         """What a killed start left in staging goes by housekeeping."""
@@ -220,10 +224,11 @@ class _Run:
         await self.stack.hosts[0].run_function("housekeeping")
         return [f"{one} was not cleared away" for one in await self.inspection.staged(parts)]
 
-    def _count(self, parts: Sequence[Part]) -> None:
+    async def _count(self, parts: Sequence[Part]) -> None:
         figures = self.report.figures
         figures.update(self.storm.done)
         figures["signings"] = len(parts)
+        figures.update([f"end {(await self.inspection.signing(part)).state}" for part in parts])
         figures["starts left uncertain"] = len(self.inspection.uncertain)
         figures["repeated start calls"] = len(self.cast.answers) - len(parts)
         for kind in ("kill", "fault", "storm"):
