@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help setup demo test lint types bench start index-contract clean
+.PHONY: help setup demo test lint types bench chaos start index-contract clean
 .DEFAULT_GOAL := help
 
 help:
@@ -11,6 +11,8 @@ help:
 	@echo "                     all for others than PKIsigning, OPEN=1 leaves everything running"
 	@echo "make test            all tests"
 	@echo "make lint            formatting, lint, types, import rules"
+	@echo "make chaos SEEDS=20  kill, break and reorder at random; afterwards every signing is where it belongs; SEED=7 for"
+	@echo "                     the first seed"
 	@echo "make bench           measurements, as ratios against a floor taken in the same run; ONLY=backlog for one group"
 	@echo "make start           the local stack in the foreground: app on 7071, provider simulator on 7080; INSTANCES=3 runs"
 	@echo "                     the app in three processes behind that one address"
@@ -46,6 +48,9 @@ lint: setup
 
 bench: setup
 	@$(RUN) -m tests.bench $(if $(ONLY),--only $(ONLY))
+
+chaos: setup
+	@$(RUN) -m tests.chaos --seeds $(or $(SEEDS),1) $(if $(SEED),--seed $(SEED))
 
 start: setup
 	@$(RUN) -m local.start $(if $(INSTANCES),--instances $(INSTANCES))

@@ -87,10 +87,10 @@ async def running_stack(
     invisibility_seconds: float = 600.0,
     max_polling_seconds: float | None = 0.5,
     instances: int = 1,
-    preload: str | None = None,
+    process: Callable[..., HostProcess] = HostProcess,
 ) -> AsyncIterator[Stack]:
-    """Starts everything, in order. `overrides` are app settings; `azurite` one that runs already; `preload` a module
-    that each app process imports first."""
+    """Starts everything, in order. `overrides` are app settings; `azurite` one that runs already; `process` makes the
+    app's processes."""
     async with AsyncExitStack() as closing:
         if azurite is None:
             say("storage emulator (Azurite)")
@@ -105,11 +105,10 @@ async def running_stack(
         settings = app_settings(azurite, sandboxes, app_port) | dict(overrides or {})
         say("the app, in the local Functions host" + (f", {instances} times" if instances > 1 else ""))
         make = partial(
-            HostProcess,
+            process,
             ROOT,
             invisibility_seconds=invisibility_seconds,
             max_polling_seconds=max_polling_seconds,
-            preload=preload,
         )
         if instances == 1:
             hosts = [make(settings, port=app_port)]

@@ -18,6 +18,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import IO, Protocol
 
 import aiohttp
 
@@ -30,6 +31,26 @@ _POLL_SECONDS = 0.02
 
 class HostError(Exception):
     """The host did not start or stop, or refused an admin call; the message ends with the end of its log."""
+
+
+class Child(Protocol):
+    """A running process, as `subprocess.Popen` is one."""
+
+    stdin: IO[bytes] | None
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def kill(self) -> None: ...
+
+    def terminate(self) -> None: ...
 
 
 def new_keys() -> Keys:
@@ -63,7 +84,7 @@ class HostProcess:
         self._folder = tempfile.TemporaryDirectory(prefix="countersign-host-")
         self._log = Path(self._folder.name) / "log"
         self._ready = Path(self._folder.name) / "ready"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
 
     async def start(self, timeout_seconds: float = 60.0) -> None:
         """Return when the host listens and polls. Raises HostError, the process being gone then."""
@@ -140,7 +161,7 @@ class HostProcess:
                 raise HostError(f"The host did not stop within {timeout_seconds:g} s.\n{self._log_end()}")
             await asyncio.sleep(_POLL_SECONDS)
         self._close_stdin()
-        return self._process.returncode
+        return self._process.returncode or 0
 
     async def close(self) -> None:
         """Stop for good: the log goes too."""
@@ -162,18 +183,24 @@ class HostProcess:
     ) -> None:
         await self.close()
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        keys = {"LOCAL_FUNCTIONS_KEY": self.function_key, "LOCAL_FUNCTIONS_MASTER_KEY": self.master_key}
-        command = [sys.executable, "-m", "local.host", f"--app-dir={self._app_dir}", f"--port={self._port}"]
+    def _spawn(self) -> Child:
         with self._log.open("ab") as log:
             return subprocess.Popen(
-                [*command, f"--ready-file={self._ready}", "--end-with-stdin", *self._flags],
+                self._command(),
                 cwd=_REPOSITORY,
-                env=child_environment({"PYTHONUNBUFFERED": "1", **self._settings, **keys}),
+                env=self._environment(),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
             )
+
+    def _command(self) -> list[str]:
+        command = [sys.executable, "-m", "local.host", f"--app-dir={self._app_dir}", f"--port={self._port}"]
+        return [*command, f"--ready-file={self._ready}", "--end-with-stdin", *self._flags]
+
+    def _environment(self) -> dict[str, str]:
+        keys = {"LOCAL_FUNCTIONS_KEY": self.function_key, "LOCAL_FUNCTIONS_MASTER_KEY": self.master_key}
+        return child_environment({"PYTHONUNBUFFERED": "1", **self._settings, **keys})
 
     def _close_stdin(self) -> None:
         if self._process is not None and self._process.stdin is not None:

@@ -189,17 +189,30 @@ class DownloadProgress(Model):
     unfit: tuple[UnfitFile, ...] = ()
 
 
+class Failure(Model):
+    """Why a signing failed: a stable code, a sentence, and what to do next."""
+
+    code: str
+    detail: str
+    next_step: str
+
+
 class Announcement(Model):
     """One notification owed to the caller, born in the same write as the move that it tells of.
 
     `seq` is that move's number in the history, so that the event id (`signing id` + `seq`) is stable however often the
-    message is sent. It is settled when `delivered_at` or `given_up_reason` is set. `replays` counts how often an
-    operator had the deliveries begin anew.
+    message is sent. What the event says of the move is kept too: whoever gets it twice reads the same twice, however
+    far the signing has come meanwhile. It is settled when `delivered_at` or `given_up_reason` is set. `replays` counts
+    how often an operator had the deliveries begin anew.
     """
 
     seq: int
     state: State
     at: datetime
+    provider_signing_id: str | None = None
+    provider_status: str | None = None
+    reason: str | None = None
+    failure: Failure | None = None
     attempts: int = 0
     next_attempt_at: datetime
     delivered_at: datetime | None = None
@@ -215,14 +228,6 @@ class Attention(Model):
     code: AttentionCode
     detail: str
     since: datetime
-
-
-class Failure(Model):
-    """Why a signing failed: a stable code, a sentence, and what to do next."""
-
-    code: str
-    detail: str
-    next_step: str
 
 
 class Signing(Model):

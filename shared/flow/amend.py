@@ -131,7 +131,16 @@ def announced(signing: Signing, seq: int, at: datetime) -> Signing:
     """The signing with one more notification owed, when its caller wants any."""
     if signing.notify is None:
         return signing
-    owed = Announcement(seq=seq, state=signing.state, at=at, next_attempt_at=at)
+    owed = Announcement(
+        seq=seq,
+        state=signing.state,
+        at=at,
+        provider_signing_id=signing.provider_signing_id,
+        provider_status=signing.provider_status,
+        reason=signing.reason,
+        failure=signing.failure,
+        next_attempt_at=at,
+    )
     return signing.model_copy(update={"announcements": (*signing.announcements, owed)})
 
 

@@ -18,14 +18,14 @@ def cloud_event(signing: Signing, owed: Announcement) -> dict[str, Any]:
         "signingId": signing.id,
         "account": signing.account,
         "provider": signing.provider,
-        "providerSigningId": signing.provider_signing_id,
+        "providerSigningId": owed.provider_signing_id,
         "reference": signing.reference,
         "metadata": dict(signing.metadata),
         "state": owed.state.value,
         "sequence": owed.seq,
-        "providerStatus": signing.provider_status,
-        "reason": signing.reason,
-        "failure": signing.failure.model_dump() if signing.failure else None,
+        "providerStatus": owed.provider_status,
+        "reason": owed.reason,
+        "failure": owed.failure.model_dump() if owed.failure else None,
     }
     if owed.state is State.STORED:
         data["files"] = [

@@ -64,11 +64,15 @@ async def _deliver(app: App, message: NotifyCaller) -> str | None:
 def _attempted(
     app: App, message: NotifyCaller, *, delivered: bool = False, pause: float = 0.0, given_up: str | None = None
 ) -> Announcement:
-    now = app.now()
+    now, told = app.now(), message.event["data"]
     return Announcement(
         seq=message.seq,
-        state=State(message.event["data"]["state"]),
+        state=State(told["state"]),
         at=message.event["time"],
+        provider_signing_id=told.get("providerSigningId"),
+        provider_status=told.get("providerStatus"),
+        reason=told.get("reason"),
+        failure=told.get("failure"),
         attempts=message.attempt,
         next_attempt_at=now + timedelta(seconds=pause),
         delivered_at=now if delivered else None,

@@ -4,9 +4,10 @@ import pytest
 
 from shared.domain.errors import NotifyRefused, Unavailable
 from shared.domain.messages import NotifyCaller, Queue, RunStart
-from shared.domain.signing import AttentionCode, Signing
+from shared.domain.signing import AttentionCode, Signing, State
 from shared.flow import notify
 from shared.flow.cloud_event import cloud_event
+from tests.fakes.provider import DONE
 from tests.flow.world import World
 
 
@@ -87,3 +88,18 @@ async def test_an_event_holds_no_personal_data_and_no_links() -> None:
     assert signing.participants[0].family_name not in text
     assert "@" not in text
     assert "http" not in text
+
+
+async def test_an_event_that_is_sent_again_later_says_the_same() -> None:
+    world = World()
+    signing, message = await owed(world)
+    world.notifier.statuses = [503]
+    await notify.run(world.app, message)
+    world.queue.take()
+    world.provider.statuses = [DONE]
+    await world.run(world.event(signing))
+    completed = await world.now(signing)
+    assert completed.state is State.COMPLETED
+    assert completed.provider_status != message.event["data"]["providerStatus"]
+    again = {owed.seq: cloud_event(completed, owed) for owed in completed.announcements}
+    assert again[message.seq] == message.event
