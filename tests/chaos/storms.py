@@ -89,10 +89,12 @@ class Storm:
         self.dared = 0
 
     async def _is_poison_waiting(self) -> bool:
-        for queue in Queue:
-            async with queue_client(self.stack, queue.value + POISON_SUFFIX) as client:
-                if (await client.get_queue_properties()).approximate_message_count:
-                    return True
+        """No as well before the queues are there."""
+        with contextlib.suppress(AzureError):
+            for queue in Queue:
+                async with queue_client(self.stack, queue.value + POISON_SUFFIX) as client:
+                    if (await client.get_queue_properties()).approximate_message_count:
+                        return True
         return False
 
     async def _let_work(self) -> None:
