@@ -141,13 +141,18 @@ class _Run:
 
     async def run(self) -> Report:
         players = [asyncio.create_task(self.cast.play(part, lambda: self.storm.progress)) for part in self.plan.parts]
-        async with _together(*(self.storm.revive(host) for host in self.stack.hosts)):
-            await self._storm()
-            self._phase("storm")
-            await self._until_decided()
-            self.cast.calmed.set()
-            self.report.problems += [str(one) for one in await asyncio.gather(*players, return_exceptions=True) if one]
-            await self._until_settled()
+        try:
+            async with _together(*(self.storm.revive(host) for host in self.stack.hosts)):
+                await self._storm()
+                self._phase("storm")
+                await self._until_decided()
+                self.cast.calmed.set()
+                played = await asyncio.gather(*players, return_exceptions=True)
+                self.report.problems += [repr(one) for one in played if one is not None]
+                await self._until_settled()
+        finally:
+            for player in players:
+                player.cancel()
         self._phase("calm")
         await self._inspect()
         self._phase("checks")
