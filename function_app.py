@@ -204,7 +204,8 @@ async def take_in_orders(msg: func.QueueMessage) -> None:
 
 
 async def _record_poison(queue: Queue, msg: func.QueueMessage) -> None:
-    await poison.run(await current(), queue, msg.id or "", msg.get_body().decode("utf-8", "replace"))
+    text, count = msg.get_body().decode("utf-8", "replace"), msg.dequeue_count or 1
+    await poison.run(await current(), queue, msg.id or "", text, dequeue_count=count)
 
 
 @app.queue_trigger(arg_name="msg", queue_name="signing-starts-poison", connection=STORAGE)

@@ -175,6 +175,9 @@ class MessageQueue(Protocol):
     async def send(self, queue: Queue, message: Message, *, delay_seconds: float = 0) -> None:
         """Returns once the queue has it. Messages do not expire."""
 
+    async def put_back_poison(self, queue: Queue, text: str, *, delay_seconds: float) -> None:
+        """A copy of a poison message, as it came, on the poison queue that belongs to `queue`."""
+
 
 class ReplyQueues(Protocol):
     """Queues of other services, on which they want to hear what became of their orders."""

@@ -1,7 +1,9 @@
 """Where messages end that failed too often: tied to their signing, kept, and told about. Never silent.
 
-A poison queue has none of its own: a message that fails here comes back every ten minutes until it works (host guide
-C2). So nothing in a message may make this fail, and all that storage trouble can do is to have it repeated.
+A poison queue has none of its own: a message that fails here comes back every ten minutes, five times, and then never
+again, though it lies there until it expires (host guide C2). So nothing in a message may make this fail; and before the
+last runs a fresh copy is left for later, so that neither trouble with storage nor a process that is killed can use them
+all up. At worst there are two letters then.
 """
 
 from __future__ import annotations
@@ -23,11 +25,17 @@ from shared.ports import App, DeadLetter
 
 # Nothing that a message could bring moves these any more.
 _HARD_ENDS = frozenset({State.STORED, State.DECLINED, State.CANCELLED})
+# Of the five runs that the host gives a message (host.json, maxDequeueCount), those before which a copy is left.
+_LAST_RUNS_FROM = 4
+_COPY_AFTER_SECONDS = 15 * 60.0
 
 
-async def run(app: App, queue: Queue, message_id: str, text: str) -> None:
+async def run(app: App, queue: Queue, message_id: str, text: str, *, dequeue_count: int = 1) -> None:
     """Records one poison message: a dead letter first, then the signing's attention and history. Idempotent by
-    `message_id`."""
+    `message_id`. `dequeue_count` says how often the host has tried."""
+    if dequeue_count >= _LAST_RUNS_FROM:
+        telemetry.error("poison_put_back", queue=queue.value, message_id=message_id, attempt=dequeue_count)
+        await app.queue.put_back_poison(queue, text, delay_seconds=_COPY_AFTER_SECONDS)
     content = _content(text)
     # What strangers wrote does not get to point at a signing.
     signing_id = None if queue is Queue.REQUESTS else await _signing_of(app, content)

@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 from azure.core.exceptions import ResourceNotFoundError
 
 from shared.domain.errors import ReplyRefused
-from shared.domain.messages import Message, Queue
+from shared.domain.messages import POISON_SUFFIX, Message, Queue
 from shared.domain.reply_queues import may_be_replied_to
 from shared.storage.clients import StorageClients
 
@@ -37,6 +37,11 @@ class StorageMessageQueue:
         text = _fitting(to_text(message), type(message).__name__)
         delay = min(max(math.ceil(delay_seconds), 0), DELAY_SECONDS)
         await self._clients.queue(queue).send_message(text, time_to_live=_NO_EXPIRY, visibility_timeout=delay)
+
+    async def put_back_poison(self, queue: Queue, text: str, *, delay_seconds: float) -> None:
+        # It has been in a queue before, so it fits.
+        client = self._clients.foreign_queue(queue.value + POISON_SUFFIX)
+        await client.send_message(text, time_to_live=_NO_EXPIRY, visibility_timeout=math.ceil(delay_seconds))
 
 
 class StorageReplyQueues:

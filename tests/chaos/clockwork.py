@@ -67,6 +67,10 @@ class SimulatedQueue:
             raise ValueError("storage queues do not take this")
         self._put(queue.value, text, delay_seconds)
 
+    async def put_back_poison(self, queue: Queue, text: str, *, delay_seconds: float) -> None:
+        await asyncio.sleep(0)
+        self._put(queue.value + POISON_SUFFIX, text, delay_seconds)
+
     def visible(self) -> list[Envelope]:
         return [envelope for envelope in self.envelopes if envelope.visible_at <= self._clock.now]
 
@@ -100,7 +104,7 @@ async def work(app: App, envelope: Envelope) -> None:
     """What function_app's queue triggers do."""
     if envelope.is_poison:
         queue = Queue(envelope.queue.removesuffix(POISON_SUFFIX))
-        await poison.run(app, queue, envelope.id, envelope.text)
+        await poison.run(app, queue, envelope.id, envelope.text, dequeue_count=envelope.dequeue_count)
     elif envelope.queue == Queue.STARTS:
         await start.run(app, RunStart.model_validate_json(envelope.text))
     elif envelope.queue == Queue.EVENTS:

@@ -305,12 +305,17 @@ class MemoryQueue:
 
     def __init__(self) -> None:
         self.sent: list[SentMessage] = []
+        self.put_back: list[tuple[Queue, str, float]] = []
 
     async def send(self, queue: Queue, message: Message, *, delay_seconds: float = 0) -> None:
         await asyncio.sleep(0)
         if len(message.model_dump_json().encode()) > 64 * 1024:
             raise ValueError(f"a {type(message).__name__} does not fit in a queue message")
         self.sent.append(SentMessage(queue, message, delay_seconds))
+
+    async def put_back_poison(self, queue: Queue, text: str, *, delay_seconds: float) -> None:
+        await asyncio.sleep(0)
+        self.put_back.append((queue, text, delay_seconds))
 
     def on(self, queue: Queue) -> list[Message]:
         return [sent.message for sent in self.sent if sent.queue == queue]

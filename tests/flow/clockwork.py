@@ -48,6 +48,9 @@ class Clockwork:
         self.waiting.append((queue, message))
         self._deliver_at(visible_at, queue, message, 1)
 
+    async def put_back_poison(self, queue: Queue, text: str, *, delay_seconds: float) -> None:
+        raise AssertionError(f"what is poisoned on {queue} is kept in `poisoned` here")
+
     def at(self, when: datetime, action: Action) -> None:
         """Once, at that time or as soon after it as the clock runs."""
         heapq.heappush(self._due, _Due(when, next(self._numbers), action))

@@ -194,3 +194,13 @@ async def test_a_storm_on_the_signing_does_not_keep_the_message_in_the_poison_qu
     world.signings.save = lost  # type: ignore[method-assign, assignment]
     await poison.run(world.app, Queue.STARTS, "m-1", RunStart(signing_id=signing.id).model_dump_json())
     assert len(await world.dead_letters.list(10)) == 1
+
+
+@pytest.mark.parametrize(("count", "copies"), [(1, 0), (3, 0), (4, 1), (5, 1)])
+async def test_a_copy_is_left_before_the_last_runs_that_the_host_gives(count: int, copies: int) -> None:
+    """After five the host never runs the message again, and it would lie there unseen until it expires."""
+    world = World()
+    await poison.run(world.app, Queue.EVENTS, "m-1", "{}", dequeue_count=count)
+    assert [(queue, text) for queue, text, _ in world.queue.put_back] == [(Queue.EVENTS, "{}")] * copies
+    assert all(delay > 600 for _, _, delay in world.queue.put_back)
+    assert len(await world.dead_letters.list(10)) == 1

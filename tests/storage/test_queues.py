@@ -94,3 +94,14 @@ async def test_a_reply_goes_to_allowed_queues_that_exist(clients: StorageClients
         await StorageReplyQueues(clients, ["erp-*"]).send("signing-replies", "{}")
     with pytest.raises(MessageTooLarge):
         await replies.send("signing-replies", '"' + "x" * MESSAGE_BYTES + '"')
+
+
+async def test_a_poison_message_is_put_back_as_it_came(clients: StorageClients, queue: StorageMessageQueue) -> None:
+    poison = clients.foreign_queue("document-downloads-poison")
+    await poison.clear_messages()
+    text = '{ "title":\t"Zo\u00eb <&>" }\n'
+    await queue.put_back_poison(Queue.DOWNLOADS, text, delay_seconds=0)
+    message = await poison.receive_message()
+    assert message is not None
+    assert message.content == text
+    await poison.delete_message(message)
