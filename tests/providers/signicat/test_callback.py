@@ -80,8 +80,9 @@ async def test_our_own_word_says_whether_it_is_over(about: str, is_end: bool) ->
 
 def _callback_addresses() -> list[str]:
     body = to_wire_order(signing(), CONFIG, {1: "a" * 58}, CALLBACK_URL)
-    parts = (body, *body.tasks, *(body.packagingTasks or ()))
-    return [one.recipient for part in parts for one in part.notifications or () if one.type == "URL"]
+    of_tasks = [one for task in body.tasks for one in task.notifications or ()]
+    of_packages = [one for package in body.packagingTasks or () for one in package.notifications or ()]
+    return [one.recipient for one in (*(body.notifications or ()), *of_tasks, *of_packages)]
 
 
 @pytest.mark.parametrize(
