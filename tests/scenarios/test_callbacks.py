@@ -117,18 +117,22 @@ async def test_a_genuine_callback_for_an_unknown_signing_moves_nothing(play: Pla
     sandbox = play.stack.sandbox
     signing = await play.start(V2_ACCOUNT)
     await sandbox.settle()
-    address = next(one.url for one in sandbox.callbacks_sent if one.kind == "webhook")
+    address = next(one.url for one in reversed(sandbox.callbacks_sent) if one.kind == "webhook")
     foreign = {"PkisId": str(uuid.uuid4()), "DossierStatus": "Completed", "AuthenticationKey": "0" * 32}
     body = json.dumps(foreign).encode()
     headers = sandbox.pki.signer().headers(body, now=datetime.now(UTC)) | {"content-type": "application/json"}
-    before = _count(play, "event_for_unknown_signing")
+    before, letters = _count(play, "event_for_unknown_signing"), await _letters(play)
     answer = await anybody.post(address, content=body, headers=headers)
     assert (answer.status_code, is_bare(answer)) == (200, True)
     await play.until_it(signing["id"], lambda _: _count(play, "event_for_unknown_signing") > before)
     assert (await play.get(signing["id"]))["state"] == "started"
     assert foreign["PkisId"] not in {one.path.rpartition("/")[2] for one in sandbox.calls}
-    letters = (await play.client.get("/api/deadletters", params={"queue": "signing-events"})).json()
-    assert letters["deadLetters"] == []
+    assert await _letters(play) == letters
+
+
+async def _letters(play: Play) -> list[str]:
+    answer = await play.client.get("/api/deadletters", params={"queue": "signing-events", "limit": 100})
+    return [one["id"] for one in answer.json()["deadLetters"]]
 
 
 def _count(play: Play, event: str) -> int:

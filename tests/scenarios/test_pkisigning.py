@@ -141,7 +141,7 @@ async def test_the_callback_is_lost_and_reconcile_finds_it(play: Play, account: 
     signing = await play.start(account)
     await play.stack.sandbox.complete(signing["providerSigningId"])
     assert (await play.get(signing["id"]))["state"] == "started"
-    await play.reconcile_until_it_moves(signing["id"])
+    await play.reconcile_while_started(signing["id"])
     await play.check_stored(await play.until(signing["id"], "stored"))
     moved = [entry["facts"] for entry in await play.history(signing["id"]) if entry["kind"] == "moved"]
     assert moved[1]["source"] == "reconcile"
@@ -266,7 +266,7 @@ async def test_others_write_to_the_row_all_the_time(play: Play) -> None:
 
 
 async def _keep_touching(store: TableSigningStore, signing_id: str, stop: asyncio.Event) -> int:
-    """How often the app was faster. Without a pause until that has happened once, so that it happens at all."""
+    """How often the app was faster."""
     touched = conflicts = 0
     while not stop.is_set():
         loaded = await store.load(signing_id)
@@ -276,6 +276,5 @@ async def _keep_touching(store: TableSigningStore, signing_id: str, stop: asynci
             touched += 1
         except ConcurrentUpdate:
             conflicts += 1
-        if conflicts:
-            await asyncio.sleep(0.03)
+        await asyncio.sleep(0.03)
     return conflicts

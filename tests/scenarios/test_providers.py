@@ -119,15 +119,17 @@ async def test_lost_callbacks_are_found_by_reconcile(play: Play, account: str) -
     signing = await started(play, account)
     await sandbox.complete(signing["providerSigningId"])
     assert (await play.get(signing["id"]))["state"] == "started"
-    await play.reconcile_until_it_moves(signing["id"])
+    await play.reconcile_while_started(signing["id"])
     await check_files(play, await play.until(signing["id"], "stored"))
+    moved = [entry["facts"] for entry in await play.history(signing["id"]) if entry["kind"] == "moved"]
+    assert (moved[1]["to"], moved[1]["source"]) == ("completed", "reconcile")
 
 
 @every_account
 async def test_a_signing_that_was_deleted_at_the_provider_is_found_out(play: Play, account: str) -> None:
     signing = await started(play, account)
     kept_at(play, account).pop(signing["providerSigningId"])
-    await play.reconcile_until_it_moves(signing["id"])
+    await play.reconcile_while_started(signing["id"])
     failed = await play.until(signing["id"], "failed")
     assert failed["failure"]["code"] == "provider_not_found"
 
@@ -172,7 +174,7 @@ async def test_reads_that_lag_behind_the_callback_are_asked_again(play: Play, ac
     sandbox.fault("late_status", times=None, seconds=2)
     await sandbox.complete(signing["providerSigningId"])
     if account == "connective":
-        await play.reconcile_until_it_moves(signing["id"])
+        await play.reconcile_while_started(signing["id"])
     await check_files(play, await play.until(signing["id"], "stored"))
     await play.told(signing["id"], "started", "completed", "stored")
 
