@@ -80,6 +80,9 @@ class SigningStore(Protocol):
     async def find(self, kind: str, key: str) -> str | None:
         """The signing id behind a natural key, or None."""
 
+    async def claimed(self, kind: str, key: str) -> Mapping[str, str] | None:
+        """The facts of the one that has the key now (with `signing_id` among them), or None. Never remembered."""
+
     async def mark_due(self, signing_id: str, due_at: datetime) -> None:
         """Adds a row to the time-bucketed due index."""
 

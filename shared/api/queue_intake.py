@@ -133,7 +133,7 @@ def _aside(content: Mapping[str, Any]) -> _Aside:
 
 
 async def _signing(app: App, item: _Item, body: Mapping[str, Any], envelope_key: str | None) -> Signing:
-    parsed = parse_start_request(json.dumps(body).encode(), app.now())
+    parsed = parse_start_request(json.dumps(body).encode())
     # An order with a reference and no key is recognised by what it says, as over HTTP.
     named_by_item = None if parsed.reference else f"queue:{item.message_id}:{item.index}"
     own_key = None if parsed.idempotencyKey else envelope_key or named_by_item

@@ -26,7 +26,7 @@ async def start(app: App, body: bytes, headers: Mapping[str, str]) -> Answer:
     """
 
     async def work() -> Answer:
-        parsed = parse_start_request(body, app.now())
+        parsed = parse_start_request(body)
         app.provider(parsed.account.lower())  # an unknown account is no reason to read anything
         blobs = await read_blobs(app, blobs_of(parsed))
         command = to_command(parsed, headers.get("idempotency-key"), blobs, platform_action(headers))

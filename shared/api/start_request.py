@@ -27,6 +27,8 @@ _MEDIA_TYPES = {
     "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
 }
 _MAGIC = {b"%PDF-": "pdf", b"PK\x03\x04": "docx"}
+_UNKNOWN = "application/octet-stream"
+_PDF_AS_BASE64 = b"JVBERi0"
 
 
 def _email(text: str) -> str:
@@ -162,7 +164,7 @@ class StartBody(_Body):
     idempotencyKey: Annotated[str, Field(min_length=1, max_length=255)] | None = None
 
 
-def parse_start_request(body: bytes, now: datetime) -> StartBody:
+def parse_start_request(body: bytes) -> StartBody:
     """An HTTP body, its shape and relations checked. Raises InvalidRequest naming every field that does not fit."""
     try:
         content = json.loads(body)
@@ -172,7 +174,7 @@ def parse_start_request(body: bytes, now: datetime) -> StartBody:
         parsed = StartBody.model_validate(content)
     except ValidationError as error:
         raise InvalidRequest("The request does not fit.", fields=field_errors(error)) from None
-    _check_relations(parsed, now)
+    _check_relations(parsed)
     return parsed
 
 
@@ -191,6 +193,7 @@ def to_command(
     another file than said."""
     documents = tuple(document.to_domain(blobs) for document in parsed.documents)
     _check_hashes(parsed, documents)
+    _check_kinds(parsed, documents)
     return StartSigning(
         account=parsed.account.lower(),
         title=parsed.title,
@@ -220,13 +223,30 @@ def _check_hashes(parsed: StartBody, documents: Sequence[NewDocument]) -> None:
         raise InvalidRequest("A document is not the one that was meant.", fields=problems)
 
 
+def _check_kinds(parsed: StartBody, documents: Sequence[NewDocument]) -> None:
+    """Whether this provider takes a DOCX is for the provider to say; that a file is none of either is said here."""
+    problems = [
+        FieldError(f"documents[{index}].{'blob' if said.content is None else 'content'}", _kind_problem(found.content))
+        for index, (said, found) in enumerate(zip(parsed.documents, documents, strict=True))
+        if found.media_type == _UNKNOWN
+    ]
+    if problems:
+        raise InvalidRequest("A document is neither a PDF nor a DOCX.", fields=problems)
+
+
+def _kind_problem(content: bytes) -> str:
+    if content.startswith(_PDF_AS_BASE64):
+        return "is base64 of base64: encode the file once"
+    return "is neither a PDF (its first bytes would be %PDF-) nor a DOCX, whatever its name says"
+
+
 def media_type_of(content: bytes) -> str:
     """By the first bytes, never by what the caller says."""
     kind = next((kind for magic, kind in _MAGIC.items() if content.startswith(magic)), None)
-    return _MEDIA_TYPES[kind] if kind else "application/octet-stream"
+    return _MEDIA_TYPES[kind] if kind else _UNKNOWN
 
 
-def _check_relations(parsed: StartBody, now: datetime) -> None:
+def _check_relations(parsed: StartBody) -> None:
     problems = []
     count = len(parsed.documents)
     names = [document.name.lower() for document in parsed.documents]
@@ -238,10 +258,6 @@ def _check_relations(parsed: StartBody, now: datetime) -> None:
             if placement.document > count:
                 field = f"participants[{index}].placements[{at}].document"
                 problems.append(FieldError(field, f"there are only {count} documents"))
-        if person.deadline is not None and person.deadline <= now:
-            problems.append(FieldError(f"participants[{index}].deadline", "lies in the past"))
-    if parsed.deadline is not None and parsed.deadline <= now:
-        problems.append(FieldError("deadline", "lies in the past"))
     if problems:
         raise InvalidRequest("The request contradicts itself.", fields=problems)
 

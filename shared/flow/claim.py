@@ -55,6 +55,20 @@ async def claim(app: App, command: StartSigning, new_id: str) -> Claim:
     raise ConcurrentUpdate("the idempotency key changed hands each time it was looked at")
 
 
+async def repeated(app: App, command: StartSigning) -> Loaded | None:
+    """The signing that this very order has made before, or None. Claims nothing."""
+    fingerprint = command.fingerprint()
+    key = key_of(command, fingerprint)
+    holder = await app.signings.claimed(KIND, key.text) if key is not None else None
+    if key is None or holder is None or holder.get("fingerprint") != fingerprint:
+        return None
+    earlier = await _signing(app, holder["signing_id"])
+    if earlier is None or _is_free(key, earlier.signing):
+        return None
+    telemetry.info("start_repeated", account=command.account, signing_id=earlier.signing.id, source=key.source)
+    return earlier
+
+
 async def _signing(app: App, signing_id: str) -> Loaded | None:
     try:
         return await app.signings.load(signing_id)

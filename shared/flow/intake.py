@@ -19,13 +19,14 @@ from shared.domain.errors import (
     AlreadyExists,
     FieldError,
     InvalidRequest,
+    NotifyRefused,
     UnsupportedFeature,
 )
 from shared.domain.history import EntryKind, record
 from shared.domain.ids import signing_id as new_signing_id
 from shared.domain.messages import Queue, RunStart
 from shared.domain.signing import Document, Signing, StartProgress
-from shared.flow.claim import claim
+from shared.flow.claim import claim, repeated
 from shared.ports import App, Loaded
 
 
@@ -43,7 +44,14 @@ async def run(app: App, command: StartSigning, *, lease_owner: str | None) -> In
     Raises InvalidRequest, UnsupportedFeature, IdempotencyMismatch; nothing is written before those checks pass. Raises
     ConcurrentUpdate when the key of the order keeps changing hands.
     """
-    _check(app, command)
+    try:
+        _check(app, command)
+    except (InvalidRequest, NotifyRefused, UnsupportedFeature):
+        # What was taken in once is answered as it was then: a deadline passes, and settings change.
+        earlier = await repeated(app, command)
+        if earlier is None:
+            raise
+        return Intake(earlier, is_new=False)
     now = app.now()
     claimed = await claim(app, command, new_signing_id(now, app.random_bytes(10)))
     if claimed.earlier is not None:
@@ -54,6 +62,7 @@ async def run(app: App, command: StartSigning, *, lease_owner: str | None) -> In
 def _check(app: App, command: StartSigning) -> None:
     provider = app.provider(command.account)
     _check_limits(app, command)
+    _check_deadlines(app, command)
     if command.notify is not None:
         app.notifier.check_url(command.notify.url)
     signing = _signing(app, command, "", app.now(), None)
@@ -78,6 +87,15 @@ def _check_limits(app: App, command: StartSigning) -> None:
     ]
     if problems:
         raise InvalidRequest("The request is larger than this gateway allows.", fields=problems)
+
+
+def _check_deadlines(app: App, command: StartSigning) -> None:
+    wished = {f"participants[{index}].deadline": one.deadline for index, one in enumerate(command.participants)}
+    wished["deadline"] = command.deadline
+    now = app.now()
+    problems = [FieldError(field, "lies in the past") for field, at in wished.items() if at is not None and at <= now]
+    if problems:
+        raise InvalidRequest("The request does not fit.", fields=problems)
 
 
 def _signing(app: App, command: StartSigning, new_id: str, now: datetime, lease_owner: str | None) -> Signing:

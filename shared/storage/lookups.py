@@ -82,6 +82,12 @@ class Lookups:
         self._remember(kind, key, str(row["signing_id"]))
         return str(row["signing_id"])
 
+    async def claimed(self, kind: str, key: str) -> Mapping[str, str] | None:
+        """The facts of the row as it is now."""
+        row = await self._read(kind, key)
+        facts: Mapping[str, str] | None = json.loads(joined(row)) if row is not None else None
+        return facts
+
     async def made_before(self, kind: str, before: datetime) -> AsyncIterator[OldClaim]:
         """All partitions of the kind, from one chosen at random onwards and round to it."""
         name, begin = safe_key(kind), secrets.randbelow(256)

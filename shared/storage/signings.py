@@ -129,6 +129,9 @@ class TableSigningStore:
     async def find(self, kind: str, key: str) -> str | None:
         return await self._lookups.find(kind, key)
 
+    async def claimed(self, kind: str, key: str) -> Mapping[str, str] | None:
+        return await self._lookups.claimed(kind, key)
+
     async def mark_due(self, signing_id: str, due_at: datetime) -> None:
         await self._due.mark(signing_id, due_at)
 

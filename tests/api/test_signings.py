@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -35,6 +36,17 @@ async def test_a_repeat_gets_the_first_answer_and_is_told_so() -> None:
     assert again.headers["idempotency-replayed"] == "true"
     assert (again.status, again.body) == (first.status, first.body) == (201, first.body)
     assert world.provider.invited == ["p-1"]
+
+
+async def test_a_repeat_after_its_deadline_gets_the_first_answer_and_anything_else_is_refused() -> None:
+    world = World()
+    wish = body(deadline=(world.clock + timedelta(days=1)).isoformat())
+    first = await signings.start(world.app, wish, KEY)
+    world.forward(2 * 86400)
+    again = await signings.start(world.app, wish, KEY)
+    assert (again.status, again.body, again.headers["idempotency-replayed"]) == (201, first.body, "true")
+    refused = await signings.start(world.app, wish, {"idempotency-key": "order-2"})
+    assert (refused.status, refused.body["errors"]) == (400, [{"field": "deadline", "message": "lies in the past"}])
 
 
 @pytest.mark.parametrize(("error", "status"), [(Rejected("bad placeholder"), 422), (CreditsExhausted("none"), 402)])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -30,6 +33,8 @@ from shared.ports import ProviderStatus, Started, StartOrder
 from shared.verification.raw import RawCallback
 from tests.contracts.provider_world import ProviderWorld
 
+# Where an account can run out of them at the provider.
+HAVE_CREDITS = {"pkisigning"}
 ENDS = {
     "declined": EventKind.DECLINED,
     "expired": EventKind.EXPIRED,
@@ -87,7 +92,28 @@ async def fetched(world: ProviderWorld, signing: Signing) -> list[Member]:
     return members
 
 
+@asynccontextmanager
+async def unanswered_start(world: ProviderWorld, order: StartOrder, log: Log) -> AsyncIterator[str]:
+    """A start whose last call has invited people, and does not return while the block lasts: the provider's id."""
+    world.hold_answer(world.inviting_operation)
+    starting = asyncio.create_task(world.provider.start(order, log))
+    try:
+        async with asyncio.timeout(60):
+            while (newest := world.newest()) is None or world.invitations(newest) == 0:
+                assert not starting.done()
+                await asyncio.sleep(0.01)
+        yield newest
+        assert not starting.done()
+    finally:
+        starting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await starting
+
+
 class ProviderContract:
+    # False where a callback only says that something has happened to the signing of its address.
+    callbacks_tell = True
+
     # ------------------------------------------------------------------------------------------------ start
 
     async def test_a_start_invites_once(self, world: ProviderWorld) -> None:
@@ -151,7 +177,9 @@ class ProviderContract:
         assert (found.kind, found.known) == (EventKind.ACCEPTED, True)
 
     async def test_credits(self, world: ProviderWorld) -> None:
-        if not world.exhaust_credits():
+        has_credits = world.exhaust_credits()
+        assert has_credits == (world.provider.name in HAVE_CREDITS)
+        if not has_credits:
             return
         with pytest.raises(CreditsExhausted):
             await world.provider.start(world.order(), Log())
@@ -190,6 +218,16 @@ class ProviderContract:
         members = await fetched(world, known(order, start))
         assert check_expected(members, expected_documents(order.signing))
 
+    async def test_evidence_is_fetched_where_the_provider_has_it(self, world: ProviderWorld) -> None:
+        """As files of their own, or inside the archive, beside the documents."""
+        order, start = await started(world)
+        await world.complete(start.provider_signing_id)
+        signing = known(order, start)
+        kinds = [one.kind for one in await world.provider.deliverables(signing)]
+        members = await fetched(world, signing)
+        is_inside = kinds == ["archive"] and len(members) > len(order.signing.documents)
+        assert ("evidence" in kinds or is_inside) == world.provider.capabilities.evidence
+
     async def test_names_of_deliverables_are_plain_and_differ(self, world: ProviderWorld) -> None:
         order, start = await started(world)
         await world.complete(start.provider_signing_id)
@@ -223,6 +261,46 @@ class ProviderContract:
         for raw in arrived:
             verified = await world.provider.verify_callback(raw)
             assert {one.provider_signing_id for one in world.provider.notices(verified)} == {start.provider_signing_id}
+
+    async def test_an_early_callback_can_be_acted_upon_before_the_start_call_returns(
+        self, world: ProviderWorld
+    ) -> None:
+        """By the id that it tells, or else by what the start has found out so far."""
+        log, order = Log(), world.order()
+        async with unanswered_start(world, order, log) as theirs:
+            await world.complete(theirs)
+            arrived = await world.callbacks(theirs)
+            assert arrived
+            for raw in arrived:
+                (notice,) = world.provider.notices(await world.provider.verify_callback(raw))
+                told = notice.provider_signing_id
+                assert told == (theirs if self.callbacks_tell else None)
+                informed = replace(order, signing=order.signing.model_copy(update={"provider_signing_id": told}))
+                proof = await world.provider.prove_start(informed, log)
+                assert (proof.invited, proof.started and proof.started.provider_signing_id) == (True, theirs)
+                found = await world.provider.status(theirs, notice.access_key, signing=order.signing)
+                assert found.kind is EventKind.ALL_SIGNED
+        assert world.invitations(theirs) == 1
+
+    async def test_a_late_read_shows_the_state_before_and_only_the_callback_says_that_it_is_over(
+        self, world: ProviderWorld
+    ) -> None:
+        """Which is what makes the flow ask again."""
+        order, start = await started(world)
+        before = await world.callbacks(start.provider_signing_id)
+        world.late_status(times=1)
+        await world.complete(start.provider_signing_id)
+        arrived = (await world.callbacks(start.provider_signing_id))[len(before) :]
+        notices = [one for raw in arrived for one in world.provider.notices(await world.provider.verify_callback(raw))]
+        assert any(one.claims_end for one in notices) == self.callbacks_tell
+        assert (await status(world, order, start)).kind is EventKind.ACCEPTED
+        assert (await status(world, order, start)).kind is EventKind.ALL_SIGNED
+
+    async def test_no_callback_claims_an_end_while_somebody_has_yet_to_sign(self, world: ProviderWorld) -> None:
+        _, start = await started(world)
+        for raw in await world.callbacks(start.provider_signing_id):
+            notices = world.provider.notices(await world.provider.verify_callback(raw))
+            assert [one.claims_end for one in notices] == [False] * len(notices)
 
     async def test_a_repeated_callback_is_recognised_once_it_is_remembered(self, world: ProviderWorld) -> None:
         _, arrived = await self._completed_callbacks(world)

@@ -62,6 +62,15 @@ class ProviderWorld(Protocol):
     def lose_answer(self, operation_id: str) -> None:
         """The next call of that operation acts, and its answer is lost."""
 
+    def hold_answer(self, operation_id: str) -> None:
+        """The next call of that operation acts, and is not answered while the test lasts."""
+
+    def late_status(self, *, times: int = 1) -> None:
+        """The next reads show the status before the last change."""
+
+    def newest(self) -> str | None:
+        """The signing that the provider has made last, whether or not the call that made it was answered."""
+
     def exhaust_credits(self) -> bool:
         """The account runs out of credits or quota; False where this provider has no such thing."""
 

@@ -127,6 +127,11 @@ class MemorySigningStore:
         facts = self._claims.get((kind, key))
         return None if facts is None else facts["signing_id"]
 
+    async def claimed(self, kind: str, key: str) -> Mapping[str, str] | None:
+        await asyncio.sleep(0)
+        facts = self._claims.get((kind, key))
+        return None if facts is None else dict(facts)
+
     async def mark_due(self, signing_id: str, due_at: datetime) -> None:
         await asyncio.sleep(0)
         handle = (due_at.astimezone(UTC).isoformat(timespec="microseconds"), signing_id)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from shared.domain.commands import NewDocument
-from shared.domain.errors import ConcurrentUpdate, IdempotencyMismatch, UnsupportedFeature
+from shared.domain.errors import ConcurrentUpdate, IdempotencyMismatch, InvalidRequest, UnsupportedFeature
 from shared.domain.idempotency import KIND, key_of
 from shared.domain.messages import Queue
 from shared.domain.signing import Signing, State
@@ -162,6 +163,45 @@ async def test_a_key_that_keeps_changing_hands_is_given_up_for_now() -> None:
     world.signings.reclaim = reclaim  # type: ignore[method-assign]
     with pytest.raises(ConcurrentUpdate):
         await take_in(world, reference="lease-2026-17")
+
+
+@each_source
+async def test_a_repeat_whose_deadline_has_passed_meanwhile_gets_the_first_signing(source: str) -> None:
+    world = World()
+    wish = SOURCES[source] | {"deadline": world.clock + timedelta(days=1)}
+    first, _ = await take_in(world, **wish)
+    world.forward(2 * 86400)
+    again, is_new = await take_in(world, **wish)
+    assert (again.id, is_new) == (first.id, False)
+    assert len(world.queue.on(Queue.STARTS)) == 1
+
+
+async def test_a_repeat_of_what_would_be_refused_today_gets_the_first_signing() -> None:
+    world = World()
+    first, _ = await take_in(world, idempotency_key="order-1")
+    world.with_policy(max_participants=0)
+    assert (await take_in(world, idempotency_key="order-1"))[0].id == first.id
+
+
+async def test_a_deadline_that_has_passed_is_named_and_claims_no_key() -> None:
+    world = World()
+    late = world.command().participants[0].model_copy(update={"deadline": world.clock})
+    with pytest.raises(InvalidRequest) as refusal:
+        await take_in(world, idempotency_key="order-1", deadline=world.clock, participants=(late,))
+    assert {one.field for one in refusal.value.fields} == {"deadline", "participants[0].deadline"}
+    assert (await take_in(world, idempotency_key="order-1"))[1]
+
+
+async def test_another_order_or_a_new_try_with_a_deadline_that_has_passed_is_refused() -> None:
+    world = World()
+    wish = {"reference": "lease-2026-17", "deadline": world.clock + timedelta(days=1)}
+    first, _ = await take_in(world, **wish)
+    world.forward(2 * 86400)
+    with pytest.raises(InvalidRequest):
+        await take_in(world, **wish | {"title": "Other"})
+    await end(world, first, State.EXPIRED)
+    with pytest.raises(InvalidRequest):
+        await take_in(world, **wish)
 
 
 async def test_a_refused_order_claims_no_key() -> None:

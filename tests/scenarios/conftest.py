@@ -11,6 +11,7 @@ from local.players import V1_ACCOUNT, V2_ACCOUNT
 from local.sandbox.pkisigning import CallbackKnobs
 from local.stack import Stack, running_stack
 from tests.scenarios.play import Play
+from tests.scenarios.secrecy import check_log
 
 # The product's times, shrunk so that what takes minutes takes seconds. Queue delays are whole seconds.
 FAST = {
@@ -42,11 +43,13 @@ FAST = {
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def stack(azurite: Azurite) -> AsyncIterator[Stack]:
+    """At the end, whatever the app wrote in all the scenarios is looked through for secrets."""
     async with running_stack(azurite=azurite, overrides=FAST, max_polling_seconds=0.2) as running:
         running.sandbox.options.rate_limit = 100_000
         running.sandbox.options.credits = 100_000
         running.sandbox.set_credits(100_000)
         yield running
+        check_log(running)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

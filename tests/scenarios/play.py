@@ -10,6 +10,7 @@ import io
 import secrets
 import time
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +67,13 @@ class Play:
         signing: dict[str, Any] = answer.json()
         return signing
 
+    async def put_into_inbox(self, path: str, content: bytes = CONTRACT) -> str:
+        """As a caller does; the address of the blob."""
+        assert (await self.client.get("/api/health")).status_code == 200  # the first use makes the containers
+        async with BlobServiceClient.from_connection_string(self.stack.azurite.connection_string) as blobs:
+            await blobs.get_blob_client("inbox", path).upload_blob(content, overwrite=True)
+        return f"inbox/{path}"
+
     async def get(self, signing_id: str) -> dict[str, Any]:
         answer = await self.client.get(f"/api/signings/{signing_id}")
         assert answer.status_code == 200, answer.text
@@ -103,6 +111,14 @@ class Play:
     async def reconcile(self) -> None:
         assert await self.stack.host.run_function("reconcile_signings")
 
+    async def reconcile_while_started(self, signing_id: str) -> None:
+        """Reconcile looks at what is due: that takes its time, and a signing may be looked at more than once."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while (await self.get(signing_id))["state"] == "started":
+            assert time.monotonic() < deadline, self.stack.host.log_text()[-5000:]
+            await self.reconcile()
+            await asyncio.sleep(0.5)
+
     async def keep_house(self) -> None:
         assert await self.stack.host.run_function("housekeeping")
 
@@ -116,6 +132,27 @@ class Play:
         async with BlobServiceClient.from_connection_string(self.stack.azurite.connection_string) as blobs:
             names = [item.name async for item in blobs.get_container_client(container).list_blobs()]
         return [name for name in names if signing_id in name]
+
+    async def check_no_pdf_is_refused(self, order: dict[str, Any], made: Callable[[], int]) -> None:
+        """A file that is none is named, and neither we nor the provider (`made` counts there) know of the order after
+        that: its key is still free for the right file."""
+        key = {"Idempotency-Key": secrets.token_hex(8)}
+        wrong = {"name": "lease.pdf", "content": base64.b64encode(b"<html>Sign in first</html>").decode()}
+        before = made(), self._taken_in()
+        answer = await self.post(order | {"documents": [wrong]}, **key)
+        problem = answer.json()
+        assert (answer.status_code, problem["code"]) == (400, "invalid_request")
+        assert [one["field"] for one in problem["errors"]] == ["documents[0].content"]
+        assert "neither a PDF" in problem["errors"][0]["message"]
+        assert "signingId" not in problem
+        assert (made(), self._taken_in()) == before
+        right = await self.post(order, **key)
+        assert right.status_code == 201, right.text
+        assert "idempotency-replayed" not in right.headers
+        assert self._taken_in() == before[1] + 1
+
+    def _taken_in(self) -> int:
+        return self.stack.log_text().count('"event": "signing_requested"')
 
     async def check_stored(self, signing: dict[str, Any]) -> None:
         """An archive and a manifest, with the sizes and hashes they are said to have, and nothing staged any more."""

@@ -19,6 +19,7 @@ from shared.storage.clients import StorageClients
 from shared.storage.letters import TableDeadLetterStore
 from tests.scenarios.conftest import FAST
 from tests.scenarios.play import Play
+from tests.scenarios.secrecy import check_log
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -32,6 +33,7 @@ async def own_stack() -> AsyncIterator[Stack]:
         async with running_stack(azurite=azurite, overrides=FAST, max_polling_seconds=0.2) as running:
             running.sandbox.options.rate_limit = 100_000
             yield running
+            check_log(running)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -172,6 +172,8 @@ async def test_the_first_claimant_wins_and_the_others_hear_its_facts(stores: Sto
         "signing_id": "one",
     }
     assert await stores.signings.find("idempotency", key) == "one"
+    assert await stores.signings.claimed("idempotency", key) == {"body": "abc", "signing_id": "one"}
+    assert await stores.signings.claimed("reference", key) is None
     assert await stores.signings.find("reference", key) is None
     assert await stores.signings.claim("reference", key, "two", {}) is None
 
@@ -221,6 +223,7 @@ async def test_a_claimed_key_changes_hands_if_its_holder_is_the_one_that_was_see
     await stores.signings.claim("idempotency", key, "one", {"body": "abc"})
     assert await stores.signings.reclaim("idempotency", key, "one", "two", {"body": "xyz"}) is None
     present = {"body": "xyz", "signing_id": "two"}
+    assert await stores.signings.claimed("idempotency", key) == present
     assert await stores.signings.claim("idempotency", key, "three", {}) == present
     assert await stores.signings.reclaim("idempotency", key, "one", "three", {}) == present
     with pytest.raises(ConcurrentUpdate):

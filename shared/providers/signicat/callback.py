@@ -27,6 +27,9 @@ _PACKAGING_ID_NAMES = ("packagingTaskId", "packaging_task_id")
 # Our own word in the address, see `mapping`.
 _NOTICE_NAMES = ("notice",)
 
+# What is over when our word ends like this: everybody has signed, or somebody has declined.
+_ENDS = (".order.COMPLETED", ".REJECTED")
+
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,200}")
 # How long an exact repeat is known here. Short: the calls carry no time, and one that came before the provider's own
 # reads show the change must not silence a later one for long.
@@ -90,7 +93,7 @@ def events(callback: VerifiedCallback) -> list[StatusNotice]:
     names, for the record."""
     claim = _read_claim(callback.raw.query)
     trigger = (claim.notice or "").rpartition(".")[2]
-    return [StatusNotice(claim.order_id, trigger, claims_end=claim.notice == "order.COMPLETED")]
+    return [StatusNotice(claim.order_id, trigger, claims_end=(claim.notice or "").endswith(_ENDS))]
 
 
 def _read_claim(query: Mapping[str, str]) -> _Claim:

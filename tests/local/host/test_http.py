@@ -13,7 +13,7 @@ import pytest
 from local.azurite import Azurite
 from local.host.process import HostProcess
 
-from .conftest import copy_sample
+from .conftest import copy_sample, until
 
 
 @pytest.fixture(scope="module")
@@ -149,13 +149,12 @@ async def test_cookies_stay_apart_and_headers_are_kept(client: httpx.AsyncClient
     assert answer.headers["x-custom"] == "kept"
 
 
-async def test_sync_functions_do_not_hold_up_the_loop(client: httpx.AsyncClient) -> None:
-    slow = asyncio.create_task(client.get("/api/blocking?seconds=1"))
-    await asyncio.sleep(0.1)
+async def test_sync_functions_do_not_hold_up_the_loop(host: HostProcess, client: httpx.AsyncClient) -> None:
+    waiting = asyncio.create_task(client.get("/api/held", timeout=90))
+    await until(lambda: "held_began" in host.log_text(), host)
 
-    assert (await client.get("/api/text")).status_code == 200
-    assert not slow.done()
-    assert (await slow).json()["function"] == "blocking"
+    assert (await client.get("/api/release", timeout=90)).status_code == 200
+    assert (await waiting).text == "released"
 
 
 async def test_the_trace_of_the_caller_goes_on(client: httpx.AsyncClient) -> None:

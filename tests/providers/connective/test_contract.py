@@ -16,6 +16,8 @@ class ConnectiveContract(ProviderContract):
     """What a callback says is not published, and an empty body is what is expected (spec connective 3): it names no
     signing, and nothing in it can be nonsense. The address and the read-back do the rest."""
 
+    callbacks_tell = False
+
     async def test_a_callback_names_its_signing(self, world: Any) -> None:
         _, arrived = await self._completed_callbacks(world)
         for raw in arrived:

@@ -16,6 +16,7 @@ from shared.providers.connective import operations as table
 from shared.providers.connective.provider import ConnectiveProvider
 from shared.providers.http import ProviderClient
 from shared.providers.operation import Operation
+from tests.contracts.through_the_app import ClientThroughTheApp
 from tests.providers.connective.samples import NOW, PDF_BYTES, provider_at
 from tests.providers.stand_ins import ScriptedServer
 
@@ -66,18 +67,18 @@ class Tour:
     """`values` holds what each operation gave, as the client reads it."""
 
     sandbox: ConnectiveSandbox
-    client: ProviderClient
-    exchanges: list[Exchange]
+    client: ProviderClient | ClientThroughTheApp
+    exchanges: list[Exchange] = field(default_factory=list)
     values: dict[str, Any] = field(default_factory=dict)
 
     async def call(self, operation: Operation, body: Mapping[str, Any] | None = None, **named: object) -> Any:
-        before = len(self.exchanges)
+        before = len(self.sandbox.calls)
         if operation.is_download:
             async with self.client.stream(operation, named) as reply:
                 value: Any = b"".join([chunk async for chunk in reply.chunks])
         else:
             value = (await self.client.call(operation, named, body=body)).value
-        assert len(self.exchanges) == before + 1
+        assert {one.operation for one in self.sandbox.calls[before:]} == {operation.id}
         self.values[operation.id] = value
         return value
 

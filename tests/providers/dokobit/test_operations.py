@@ -18,9 +18,12 @@ from shared.providers.dokobit import wire
 from shared.providers.dokobit.operations import OPERATIONS
 from shared.providers.dokobit.provider import DokobitProvider
 from shared.providers.operation import BYTES, Location, Operation, prepare
+from tests.contracts.through_the_app import ThroughTheApp
 from tests.providers.dokobit import published
 from tests.providers.dokobit.samples import PDF_BYTES, RETURN_URL, provider_at
 from tests.providers.stand_ins import ScriptedServer
+
+Operator = DokobitProvider | ThroughTheApp
 
 EXTERNAL, INTERNAL = "/signing-external/{token}", "/signing-internal/{token}"
 CREATE_EXTERNAL, CREATE_INTERNAL = "/signing-external/create.json", "/signing-internal/create.json"
@@ -189,7 +192,7 @@ class Between:
             self.mistakes += [f"{path} answered: {one}" for one in published.mistakes(answer, json.loads(content))]
 
 
-async def _run(provider: DokobitProvider, name: str, token: str | None = None, body: object = None) -> Any:
+async def _run(provider: Operator, name: str, token: str | None = None, body: object = None) -> Any:
     arguments: dict[str, object] = {"token": token} if token is not None else {}
     async with provider.operate(PREFIX + name, arguments | ({"body": body} if body is not None else {})) as answer:
         if answer.download is not None:
@@ -231,7 +234,7 @@ COMMON = POLICY | {
 }
 
 
-async def _external(provider: DokobitProvider, sandbox: DokobitSandbox) -> None:
+async def _external(provider: Operator, sandbox: DokobitSandbox) -> None:
     body = COMMON | {
         "deadline": "2040-01-31T12:00:00Z",
         "hard_deadline": True,
@@ -258,7 +261,7 @@ async def _external(provider: DokobitProvider, sandbox: DokobitSandbox) -> None:
     assert token not in sandbox.state.signings
 
 
-async def _internal(provider: DokobitProvider, sandbox: DokobitSandbox) -> None:
+async def _internal(provider: Operator, sandbox: DokobitSandbox) -> None:
     body = COMMON | {"redirect_uri": RETURN_URL, "signers": [PERSON | {"language": "lt"}]}
     created = await _run(provider, "CreateInternalSigning", body=body)
     token = created["token"]
@@ -273,7 +276,7 @@ async def _internal(provider: DokobitProvider, sandbox: DokobitSandbox) -> None:
     await _run(provider, "DeleteInternalSigning", token)
 
 
-async def _validation(provider: DokobitProvider, signed: bytes) -> None:
+async def _validation(provider: Operator, signed: bytes) -> None:
     file = {"name": "signed.pdf", "content": base64.b64encode(signed).decode()}
     token = (await _run(provider, "Validation", body={"file": file}))["token"]
     assert (await _run(provider, "ValidationPDFReport", token)).startswith(b"%PDF")
@@ -282,7 +285,7 @@ async def _validation(provider: DokobitProvider, signed: bytes) -> None:
     assert b"<Signatures>2<" in await _run(provider, "ValidationXMLDiagnosticData", token)
 
 
-async def _delivery(provider: DokobitProvider, sandbox: DokobitSandbox) -> None:
+async def _delivery(provider: Operator, sandbox: DokobitSandbox) -> None:
     recipient = {
         "external_id": "r-1",
         "code": "39901019999",
@@ -297,7 +300,7 @@ async def _delivery(provider: DokobitProvider, sandbox: DokobitSandbox) -> None:
     assert len(sandbox.state.deliveries[token].received) == 1
 
 
-async def every_operation(provider: DokobitProvider, sandbox: DokobitSandbox) -> None:
+async def every_operation(provider: Operator, sandbox: DokobitSandbox) -> None:
     """One walk through all 22."""
     await _external(provider, sandbox)
     await _internal(provider, sandbox)

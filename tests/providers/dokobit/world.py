@@ -85,6 +85,15 @@ class DokobitWorld:
     def lose_answer(self, operation_id: str) -> None:
         self.sandbox.fault(FaultKind.LOST_ANSWER, operation_id)
 
+    def hold_answer(self, operation_id: str) -> None:
+        self.sandbox.fault(FaultKind.SLOW_ANSWER, operation_id, seconds=3600)
+
+    def late_status(self, *, times: int = 1) -> None:
+        self.sandbox.fault(FaultKind.LATE_STATUS, times=times)
+
+    def newest(self) -> str | None:
+        return next(reversed(self.sandbox.state.signings), None)
+
     def exhaust_credits(self) -> bool:
         return False
 

@@ -8,7 +8,10 @@ from typing import Any
 
 from local.sandbox.pkisigning import PkisigningSandbox
 from shared.ports import OperationFile, SigningProvider
+from tests.contracts.through_the_app import ThroughTheApp
 from tests.providers.pkisigning.samples import DOCX_BYTES, NOW, PDF_BYTES
+
+Operator = SigningProvider | ThroughTheApp
 
 PERSON = {
     "action": "Sign",
@@ -24,14 +27,14 @@ PERSON = {
 PLACE = {"placeholder": "_signer1_", "sigFieldX": 0, "sigFieldY": 0, "sigFieldH": 0, "sigFieldW": 0}
 
 
-async def run(provider: SigningProvider, name: str, **arguments: object) -> Any:
+async def run(provider: Operator, name: str, **arguments: object) -> Any:
     async with provider.operate(name, arguments) as answer:
         if answer.download is not None:
             return b"".join([chunk async for chunk in answer.download.chunks])
         return answer.content
 
 
-async def tour_v2(provider: SigningProvider, sandbox: PkisigningSandbox) -> None:
+async def tour_v2(provider: Operator, sandbox: PkisigningSandbox) -> None:
     body = {"name": "Lease 2030-17", "clearancelevel": 1}
     request_id = (await run(provider, "Requests_Create", body=body))["id"]
     await run(provider, "Requests_Update", requestId=request_id, body=body | {"name": "Lease 2030-18"})
@@ -47,7 +50,7 @@ async def tour_v2(provider: SigningProvider, sandbox: PkisigningSandbox) -> None
     await _organisation(provider)
 
 
-async def _documents(provider: SigningProvider, request_id: str) -> None:
+async def _documents(provider: Operator, request_id: str) -> None:
     file = OperationFile("lease.docx", "application/octet-stream", DOCX_BYTES)
     converted = (await run(provider, "Documents_Create", requestId=request_id, file=file))["id"]
     ids = {"requestId": request_id, "documentId": converted}
@@ -61,7 +64,7 @@ async def _documents(provider: SigningProvider, request_id: str) -> None:
     await run(provider, "Documents_Update", **ids, body=change)
 
 
-async def _actors(provider: SigningProvider, request_id: str) -> None:
+async def _actors(provider: Operator, request_id: str) -> None:
     request = await run(provider, "Requests_Get", requestId=request_id)
     ids = {"requestId": request_id, "documentId": request["documents"][0]["id"]}
     actor = (await run(provider, "Actors_Create", **ids, body=PERSON | PLACE))["id"]
@@ -73,7 +76,7 @@ async def _actors(provider: SigningProvider, request_id: str) -> None:
     await run(provider, "Actors_List", **ids, hasActed=False)
 
 
-async def _organisation(provider: SigningProvider) -> None:
+async def _organisation(provider: Operator) -> None:
     organisation = (await run(provider, "Organisations_GetOrganisationOfCurrentUser"))[0]["id"]
     await run(provider, "Organisations_GetWorkgroups", organisationId=organisation)
     user = {"username": "ada@example.org"}
@@ -88,7 +91,7 @@ async def _organisation(provider: SigningProvider) -> None:
     await run(provider, "Actors_WithdrawCurrentInvite", requestId=withdrawn)
 
 
-async def tour_v1(provider: SigningProvider, sandbox: PkisigningSandbox) -> None:
+async def tour_v1(provider: Operator, sandbox: PkisigningSandbox) -> None:
     """The three calls whose wire form is not public go as the table has them (spec pkisigning 2.3 to 2.5)."""
     started = await run(provider, "Share_StartSignFlow", body=_flow())
     pkis_id = str(started).split('"')[3] if '"' in str(started) else str(started)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from hypothesis import given
@@ -12,14 +13,21 @@ from hypothesis import strategies as st
 from local.sandbox.signicat import CallbackKnobs
 from shared.domain.errors import VerificationFailed
 from shared.domain.states import EventKind
+from shared.providers.signicat import Config
 from shared.providers.signicat.callback import MAX_BODY_BYTES, CallbackReader, events
+from shared.providers.signicat.mapping import to_wire_order
 from shared.verification.raw import RawCallback, VerifiedCallback
-from tests.providers.signicat.samples import NOW, id_of, signer, started
+from tests.providers.signicat.samples import CALLBACK_URL, NOW, id_of, signer, signing, started
 from tests.providers.signicat.world import World
 from tests.providers.stand_ins import MemoryLog
 
 ORDER_ID = "05022019298twl5n4wo4soavolfwnxev9rxfghqapyk8junju1wxqamkeq"
 NOTICE = "0190163d-8694-739b-aea5-966c26f8ad90.participant-1.COMPLETED"
+
+
+CONFIG = Config.model_validate(
+    {"client_id": "c", "client_secret": "s", "signature_methods": "nbid-sign:SIGNED_STATEMENT"}
+)
 
 
 def raw(query: Mapping[str, str], method: str = "GET", body: bytes = b"", *, later: float = 0) -> RawCallback:
@@ -50,6 +58,31 @@ async def test_every_spelling_is_a_hint(query: dict[str, str], order_id: str | N
     assert callback.verdicts["signature"] == "none"
     assert callback.verdicts.get("order_id") == order_id
     assert callback.headers == {}
+
+
+@pytest.mark.parametrize(
+    ("about", "is_end"),
+    [
+        ("order.COMPLETED", True),
+        ("participant-1.REJECTED", True),
+        ("participant-1.COMPLETED", False),
+        ("participant-1.CREATED", False),
+        ("package-1.COMPLETED", False),
+    ],
+)
+async def test_our_own_word_says_whether_it_is_over(about: str, is_end: bool) -> None:
+    """As it stands in the addresses that go out with an order."""
+    address = next(url for url in _callback_addresses() if url.endswith(f".{about}"))
+    query = dict(parse_qsl(urlsplit(address).query))
+    (notice,) = events(await verify(raw(query)))
+    assert notice.claims_end is is_end
+
+
+def _callback_addresses() -> list[str]:
+    body = to_wire_order(signing(), CONFIG, {1: "a" * 58}, CALLBACK_URL)
+    of_tasks = [one for task in body.tasks for one in task.notifications or ()]
+    of_packages = [one for package in body.packagingTasks or () for one in package.notifications or ()]
+    return [one.recipient for one in (*(body.notifications or ()), *of_tasks, *of_packages)]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from shared.providers.oauth import BearerAuth, ClientCredentials, TokenEndpoint
 from shared.providers.operation import BYTES, FileUpload, ListOf, Location, Operation, RawFile
 from shared.providers.signicat import Config, mapping, wire
 from shared.providers.signicat.operations import OPERATIONS, TOKEN_OPERATIONS
+from tests.contracts.through_the_app import ClientThroughTheApp
 from tests.providers.signicat.samples import (
     CALLBACK_URL,
     NOW,
@@ -232,7 +233,7 @@ async def test_every_operation_works_over_http() -> None:
             _check_answer(call.operation, content)
 
 
-async def call_everything(sandbox: SignicatSandbox, client: ProviderClient) -> None:
+async def call_everything(sandbox: SignicatSandbox, client: ProviderClient | ClientThroughTheApp) -> None:
     async def call(name: str, **arguments: Any) -> Any:
         return (await client.call(OPERATIONS[name], **arguments)).value
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 import time
 
 import azure.functions as func
@@ -77,6 +78,22 @@ def blocking(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     time.sleep(float(req.params["seconds"]))
     facts = {"function": context.function_name, "trace_parent": context.trace_context.trace_parent}
     return func.HttpResponse(json.dumps(facts), status_code=202)
+
+
+released = threading.Event()
+
+
+@app.route("held")
+def held(req: func.HttpRequest) -> func.HttpResponse:
+    """Answers once somebody has called `release`."""
+    logger.info("held_began")
+    return func.HttpResponse("released" if released.wait(60) else "forgotten")
+
+
+@app.route("release")
+async def release(req: func.HttpRequest) -> str:
+    released.set()
+    return "done"
 
 
 @app.route("cookies")
