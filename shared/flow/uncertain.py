@@ -14,8 +14,9 @@ from shared.domain.history import EntryKind, HistoryEntry, record
 from shared.domain.messages import ProviderEvent, Queue, RunStart
 from shared.domain.signing import AttentionCode, Signing, State
 from shared.domain.states import Source
-from shared.flow import start
 from shared.flow.start_log import PROVIDER_SIGNING_ID, lookup_key
+from shared.flow.start_outcome import record_started
+from shared.flow.start_proof import look_at_provider
 from shared.ports import App, Loaded, Started
 
 _ID_FIELD = "providerSigningId"
@@ -33,7 +34,7 @@ async def confirm(app: App, signing_id: str, provider_signing_id: str) -> Signin
     _require_uncertain(app, signing)
     await _require_own(app, signing, provider_signing_id)
     status = await _status_of_sent(app, signing, provider_signing_id)
-    confirmed = await start.record_started(app, loaded, Started(provider_signing_id, status), Source.OPERATOR)
+    confirmed = await record_started(app, loaded, Started(provider_signing_id, status), Source.OPERATOR)
     telemetry.info("start_confirmed", signing_id=signing.id, account=signing.account)
     # It may have got further than started.
     question = ProviderEvent(
@@ -107,7 +108,7 @@ async def _require_unsent(app: App, loaded: Loaded) -> None:
     """The operator's word counts where the provider cannot tell. One that could tell, but not now, has to be awaited:
     nothing could be started there either."""
     try:
-        proof = await start.look_at_provider(app, loaded)
+        proof = await look_at_provider(app, loaded)
     except Permanent as error:
         telemetry.warning("start_proof_unavailable", signing_id=loaded.signing.id, code=error.code)
         return

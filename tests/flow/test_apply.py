@@ -22,7 +22,7 @@ from shared.domain.history import EntryKind, is_intact
 from shared.domain.messages import CarriedCallback, ProviderEvent, Queue
 from shared.domain.signing import AttentionCode, Progress, Signing, State
 from shared.domain.states import EventKind, Source
-from shared.flow import apply, start
+from shared.flow import apply, start_outcome
 from shared.ports import ParticipantProgress, ProviderStatus, Started
 from tests.domain.make import NOW
 from tests.fakes.provider import DONE, DRAFT, PENDING, MemoryProvider
@@ -104,7 +104,7 @@ async def test_the_start_call_returns_with_another_id_while_a_callback_is_read_b
     class Racing(MemoryProvider):
         async def status(self, *arguments: Any, **more: Any) -> ProviderStatus:
             loaded = await world.loaded(signing)
-            await start.record_started(world.app, loaded, Started("p-2", "Pending"))
+            await start_outcome.record_started(world.app, loaded, Started("p-2", "Pending"))
             return PENDING
 
     world.app = replace(world.app, providers={"memory": Racing()})

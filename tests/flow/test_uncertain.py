@@ -19,7 +19,7 @@ from shared.domain.errors import (
 from shared.domain.history import EntryKind, HistoryEntry, is_intact
 from shared.domain.messages import ProviderEvent, Queue, RunStart
 from shared.domain.signing import AttentionCode, Signing, State
-from shared.flow import start, uncertain
+from shared.flow import start, start_outcome, uncertain
 from shared.ports import Loaded, ProviderStatus, Started, StartProof
 from tests.fakes.provider import DONE, DRAFT, PENDING, MemoryProvider
 from tests.flow.world import World
@@ -262,7 +262,7 @@ async def test_a_start_that_brings_another_id_than_a_callback_has_told_is_a_conf
     signing = await lost(world)
     world.provider.statuses = [PENDING]
     await world.run(world.event(signing, provider_signing_id="p-1"))
-    await start.record_started(world.app, await world.loaded(signing), Started("p-2", "Pending"))
+    await start_outcome.record_started(world.app, await world.loaded(signing), Started("p-2", "Pending"))
     seen = await world.now(signing)
     assert (seen.state, seen.provider_signing_id) == (State.STARTED, "p-1")
     assert seen.attention is not None
