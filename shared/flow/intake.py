@@ -27,6 +27,7 @@ from shared.domain.ids import signing_id as new_signing_id
 from shared.domain.messages import Queue, RunStart
 from shared.domain.signing import Document, Signing, StartProgress
 from shared.flow.claim import claim, repeated
+from shared.flow.follow_up import overdue, send_all
 from shared.ports import App, Loaded
 
 
@@ -55,8 +56,17 @@ async def run(app: App, command: StartSigning, *, lease_owner: str | None) -> In
     now = app.now()
     claimed = await claim(app, command, new_signing_id(now, app.random_bytes(10)))
     if claimed.earlier is not None:
+        await _nudge(app, claimed.earlier.signing)
         return Intake(claimed.earlier, is_new=False)
     return await _write(app, command, _signing(app, command, claimed.signing_id, now, lease_owner))
+
+
+async def _nudge(app: App, signing: Signing) -> None:
+    """A repeat may come because the first request died before its start was queued; reconcile would find that later."""
+    now = app.now()
+    if now - signing.created_at >= timedelta(seconds=app.policy.start_retry_seconds):
+        lost = [follow_up for follow_up in overdue(signing, now, app.policy) if follow_up[0] is Queue.STARTS]
+        await send_all(app, lost)
 
 
 def _check(app: App, command: StartSigning) -> None:

@@ -110,7 +110,7 @@ async def postpone(app: App, loaded: Loaded, owner: str, error: Retryable) -> Lo
 
 
 def waiting(app: App, signing: Signing, error: Retryable, pause: float, updates: Mapping[str, object]) -> Signing:
-    """The signing with the time of its next attempt, its outage (if it is one) prolonged, and `updates` of its start."""
+    """The signing with the time of its next attempt, its outage (if any) prolonged, and `updates` of its start."""
     lasting = outage.prolonged(signing.start.outage, error, app.now()) if error.is_outage else None
     waits = {"outage": lasting, "next_attempt_at": app.now() + timedelta(seconds=pause)}
     return signing.model_copy(update={"start": signing.start.model_copy(update={**updates, **waits})})

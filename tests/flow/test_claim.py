@@ -11,7 +11,7 @@ import pytest
 from shared.domain.commands import NewDocument
 from shared.domain.errors import ConcurrentUpdate, IdempotencyMismatch, InvalidRequest, UnsupportedFeature
 from shared.domain.idempotency import KIND, key_of
-from shared.domain.messages import Queue
+from shared.domain.messages import Queue, RunStart
 from shared.domain.signing import Signing, State
 from shared.flow import intake
 from tests.fakes.provider import MemoryProvider
@@ -210,3 +210,18 @@ async def test_a_refused_order_claims_no_key() -> None:
         await take_in(world, idempotency_key="order-1")
     world.provider.refuse_unknown_title = False
     assert (await take_in(world, idempotency_key="order-1", title="Corrected"))[1]
+
+
+async def test_a_repeat_carries_a_start_on_whose_message_was_never_sent() -> None:
+    world = World()
+    signing = await world.taken_in(idempotency_key="order-1")
+    repeat = world.command(idempotency_key="order-1")
+    await intake.run(world.app, repeat, lease_owner=None)
+    assert world.queue.on(Queue.STARTS) == []
+    world.forward(world.app.policy.start_retry_seconds)
+    await intake.run(world.app, repeat, lease_owner=None)
+    assert world.queue.on(Queue.STARTS) == [RunStart(signing_id=signing.id)]
+    await world.work_off()
+    await intake.run(world.app, repeat, lease_owner=None)
+    assert world.queue.on(Queue.STARTS) == []
+    assert world.provider.invited == ["p-1"]
