@@ -37,7 +37,8 @@ ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1
 _END_WITH_PARENT = "data:text/javascript,process.stdin.on('end',()=>process.exit(0)).resume().unref()"
 
 _LISTENS = "service is successfully listening"
-_START_SECONDS = 30.0
+# A busy machine may take its time; only a failure waits so long.
+_START_SECONDS = 120.0
 _STOP_SECONDS = 5.0
 _ATTEMPTS = 3
 
