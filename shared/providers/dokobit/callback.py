@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 
 from shared import telemetry
 from shared.domain.notices import StatusNotice
@@ -47,10 +48,10 @@ class CallbackVerifier:
             raise refusal(Reason.BODY_MISSING)
         if len(raw.body) > MAX_BODY_BYTES:
             raise refusal(Reason.BODY_TOO_LARGE)
-        fields = parse_object(raw.body)  # 2
+        fields = _fields(raw.body)  # 2
         action = _action(fields)  # 3
         token = _token(fields)  # 4
-        if action not in set(Action):
+        if action not in _KNOWN:
             telemetry.warning("unknown_callback_action", provider=NAME, provider_status=action)
         verdicts = {"signature": "none", "token": "named" if token else "absent"}
         return verified(raw, headers={}, verdicts=verdicts, event_key=_event_key(raw, fields))
@@ -64,14 +65,21 @@ class CallbackVerifier:
         self._replays.remember(callback)
 
 
+_KNOWN = frozenset(Action)
 _ENDS = frozenset({Action.SIGNING_COMPLETED, Action.SIGNING_ARCHIVED, Action.SIGNER_DECLINED})
 
 
 def events(callback: VerifiedCallback) -> list[StatusNotice]:
     """What a postback claims: that something happened to a signing, in the provider's word."""
-    fields = parse_object(callback.raw.body)
+    fields = _fields(callback.raw.body)
     action = _action(fields)
     return [StatusNotice(_token(fields), action, claims_end=action in _ENDS)]
+
+
+@lru_cache(maxsize=16)
+def _fields(body: bytes) -> Mapping[str, object]:
+    """A body is read twice in a row, by `verify` and by `events`; a refusal is never remembered."""
+    return parse_object(body)
 
 
 def _action(fields: Mapping[str, object]) -> str:
