@@ -27,6 +27,7 @@ _CLEARED = frozenset(
         AttentionCode.NOTIFY_FAILED,
         AttentionCode.SEAL_LATE,
         AttentionCode.PROVIDER_UNAUTHORISED,
+        AttentionCode.PROVIDER_UNAVAILABLE,
     }
 )
 

@@ -119,7 +119,9 @@ async def test_the_attention_that_trying_again_may_cure_is_cleared(code: Attenti
     is_cleared = (await world.now(signing)).attention is None
     kinds = [entry.kind for entry in await world.signings.history(signing.id)]
     assert is_cleared == (kinds[-1] is EntryKind.ATTENTION_CLEARED)
-    assert is_cleared == (code in {"poison", "notify_failed", "seal_late", "provider_unauthorised"})
+    assert is_cleared == (
+        code in {"poison", "notify_failed", "seal_late", "provider_unauthorised", "provider_unavailable"}
+    )
     assert EntryKind.MANAGED in kinds
 
 
