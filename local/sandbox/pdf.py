@@ -1,13 +1,16 @@
 """Readable sample PDFs, real PAdES signatures and audit trails for the simulators. Provider-neutral.
 
 pyHanko and fpdf2 take about a second to import, so they are imported when first needed, inside the worker thread that
-calls these functions. Nothing here waits on the network: signing uses keys in memory and no time-stamp service.
+calls these functions. pyHanko's modules import each other in circles, which fails when two threads enter at two places
+at once, so one thread at a time is in it. Nothing here waits on the network: signing uses keys in memory and no
+time-stamp service.
 """
 
 from __future__ import annotations
 
 import io
 import logging
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 _HEAD_BYTES = 1024
 """Readers accept `%PDF-` anywhere in the first kilobyte."""
 
+_IN_PYHANKO = threading.Lock()
 
 # pyHanko warns about every certificate it cannot match to a purpose; the simulator's own are fine by construction.
 logging.getLogger("pyhanko").setLevel(logging.ERROR)
@@ -110,23 +114,14 @@ def audit_trail(title: str, lines: Sequence[AuditLine], documents: Sequence[tupl
 
 def inspect_pdf(pdf: bytes) -> PdfFacts:
     """Read pages and signature fields. Raises NotAPdf or ProtectedPdf."""
-    reader = _reader(pdf)
-    from pyhanko.sign.fields import enumerate_sig_fields  # noqa: PLC0415  (slow import, see the module docstring)
-
-    try:
-        pages = int(reader.root["/Pages"]["/Count"])
-        empty = tuple(
-            _field_facts(reader, name, field.get_object())
-            for name, _, field in enumerate_sig_fields(reader, filled_status=False)
-        )
-        return PdfFacts(pages=pages, empty_fields=empty, signatures=len(reader.embedded_regular_signatures))
-    except Exception as error:
-        raise NotAPdf(f"the PDF cannot be read: {type(error).__name__}") from error
+    with _IN_PYHANKO:
+        return _facts(_reader(pdf))
 
 
 def page_of_text(pdf: bytes, text: str) -> int | None:
     """The first page (from 1) that carries the placeholder text, or None. Raises NotAPdf or ProtectedPdf."""
-    return page_with_text(_reader(pdf), text)
+    with _IN_PYHANKO:
+        return page_with_text(_reader(pdf), text)
 
 
 def sign_pdf(
@@ -136,6 +131,11 @@ def sign_pdf(
 
     `field_name` names the new field; an existing empty field named by the placement wins over it.
     """
+    with _IN_PYHANKO:
+        return _signed(pdf, identity, field_name, placement, reason)
+
+
+def _signed(pdf: bytes, identity: Identity, field_name: str, placement: Placement, reason: str | None) -> bytes:
     from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter  # noqa: PLC0415
     from pyhanko.sign import signers  # noqa: PLC0415
     from pyhanko.sign.fields import SigSeedSubFilter  # noqa: PLC0415
@@ -166,6 +166,20 @@ def _reader(pdf: bytes) -> PdfFileReader:
     if reader.encrypted:
         raise ProtectedPdf("the PDF is protected")
     return reader
+
+
+def _facts(reader: PdfFileReader) -> PdfFacts:
+    from pyhanko.sign.fields import enumerate_sig_fields  # noqa: PLC0415  (slow import, see the module docstring)
+
+    try:
+        pages = int(reader.root["/Pages"]["/Count"])
+        empty = tuple(
+            _field_facts(reader, name, field.get_object())
+            for name, _, field in enumerate_sig_fields(reader, filled_status=False)
+        )
+        return PdfFacts(pages=pages, empty_fields=empty, signatures=len(reader.embedded_regular_signatures))
+    except Exception as error:
+        raise NotAPdf(f"the PDF cannot be read: {type(error).__name__}") from error
 
 
 def _field_facts(reader: PdfFileReader, name: str, field: Any) -> SignatureFieldFacts:

@@ -188,22 +188,26 @@ class _Run:
         """Every order was taken in, and it is known of each signing whether somebody was invited."""
 
         async def undecided(parts: Sequence[Part]) -> list[Part]:
-            taken_in = [part for part in parts if part.number in self.cast.signing_ids]
-            decided = [part for part in taken_in if await self.inspection.is_decided(part)]
+            decided = [part for part in self._taken_in(parts) if await self.inspection.is_decided(part)]
             return [part for part in parts if part not in decided]
 
-        await self._reconciling(undecided)
+        await self._reconciling(self.plan.parts, undecided)
+
+    def _taken_in(self, parts: Sequence[Part]) -> list[Part]:
+        """Without those whose callers never learnt an id: that is a problem of its own, told by the caller."""
+        return [part for part in parts if part.number in self.cast.signing_ids]
 
     async def _until_settled(self) -> None:
         for sandbox in self.stack.sandboxes.values():
             await sandbox.settle()
-        await self._reconciling(self.inspection.unsettled)
+        await self._reconciling(self._taken_in(self.plan.parts), self.inspection.unsettled)
         watch = Stopwatch()
         while await self.inspection.queue_problems() and watch.seconds < SETTLE_SECONDS:
             await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _reconciling(self, left: Callable[[Sequence[Part]], Coroutine[Any, Any, list[Part]]]) -> None:
-        parts: Sequence[Part] = self.plan.parts
+    async def _reconciling(
+        self, parts: Sequence[Part], left: Callable[[Sequence[Part]], Coroutine[Any, Any, list[Part]]]
+    ) -> None:
         watch = Stopwatch()
         while watch.seconds < SETTLE_SECONDS:
             await reconcile(self.stack.hosts[0])
@@ -213,7 +217,7 @@ class _Run:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _inspect(self) -> None:
-        taken_in = [part for part in self.plan.parts if part.number in self.cast.signing_ids]
+        taken_in = self._taken_in(self.plan.parts)
         for part in taken_in:
             self.report.problems += await self.inspection.of_signing(part)
         self.report.problems += await self.inspection.of_everything(taken_in)

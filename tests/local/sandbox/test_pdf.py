@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from pyhanko.pdf_utils.reader import PdfFileReader
 
-from local.sandbox.pdf import AuditLine, Identity, NotAPdf, audit_trail, inspect_pdf, sample_contract, sign_pdf
+from local.sandbox import pdf
+from local.sandbox.pdf import (
+    AuditLine,
+    Identity,
+    NotAPdf,
+    audit_trail,
+    inspect_pdf,
+    page_of_text,
+    sample_contract,
+    sign_pdf,
+)
 from local.sandbox.pdf_places import Placement
 from local.sandbox.pki import SandboxPki, sandbox_key
 
@@ -78,3 +91,25 @@ def test_an_audit_trail_names_people_and_digests() -> None:
 def test_what_is_not_a_pdf_is_refused(content: bytes) -> None:
     with pytest.raises(NotAPdf):
         inspect_pdf(content)
+
+
+def test_one_thread_at_a_time_is_in_pyhanko(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its modules import each other in circles: two threads that enter it for the first time would fail, and a good
+    document be refused."""
+    contract, inside, seen = sample_contract("Lease", ["Ada"]), threading.Semaphore(1), []
+    read = pdf._reader
+
+    def watched(content: bytes) -> PdfFileReader:
+        seen.append(inside.acquire(blocking=False))
+        time.sleep(0.02)
+        inside.release()
+        return read(content)
+
+    monkeypatch.setattr(pdf, "_reader", watched)
+    visible, signer = Placement(placeholder="_signer1_"), identity()
+    with ThreadPoolExecutor(6) as threads:
+        for _ in range(2):
+            threads.submit(inspect_pdf, contract)
+            threads.submit(page_of_text, contract, "_signer1_")
+            threads.submit(sign_pdf, contract, signer, field_name="Signature1", placement=visible)
+    assert seen == [True] * 6
