@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from shared.domain.errors import VerificationFailed
-from shared.verification.container import Sender
+from shared.verification.container import IN_ASN1CRYPTO, Sender
 from shared.verification.policy import VerificationPolicy
 from shared.verification.reasons import Reason, refusal
 
@@ -44,14 +43,11 @@ class Chain:
 
 
 class ChainValidator:
-    """Works in threads: the library is pure Python, a large CRL takes it a while, and its first use imports it.
-
-    One thread at a time: asn1crypto parses when asked, and a half-parsed anchor must not be seen by another.
-    """
+    """Works in threads: the library is pure Python, a large CRL takes it a while, and its first use imports it. One
+    thread at a time over all accounts (IN_ASN1CRYPTO)."""
 
     def __init__(self, policy: VerificationPolicy) -> None:
         self._policy = policy
-        self._lock = threading.Lock()
 
     @cached_property
     def _paths(self) -> PathValidator:
@@ -65,7 +61,7 @@ class ChainValidator:
 
     def _validate(self, sender: Sender, now: datetime) -> Chain:
         try:
-            with self._lock:
+            with IN_ASN1CRYPTO:
                 return Chain(tuple(asyncio.run(self._paths.find(sender.leaf, sender.others, now))))
         except VerificationFailed:
             raise
@@ -80,5 +76,5 @@ class ChainValidator:
         return await asyncio.to_thread(self._is_good, chain, now, ocsp, crl)
 
     def _is_good(self, chain: Chain, now: datetime, ocsp: bytes | None, crl: bytes | None) -> bool | None:
-        with self._lock:
+        with IN_ASN1CRYPTO:
             return asyncio.run(self._paths.is_good(chain.certificates, now, ocsp=ocsp, crl=crl))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,11 @@ from shared.verification.reasons import Reason, refusal
 MAX_CERTIFICATES = 10
 # More certificates of one name than a cross-signed pair serve only to make path building explode.
 _MAX_SAME_SUBJECT = 2
+
+# asn1crypto makes each of its classes ready at first use, and parses when asked, without locks of its own. Two threads
+# in it at once can leave a class wrong for as long as the process lives. Whoever uses it, or what builds on it, holds
+# this.
+IN_ASN1CRYPTO = threading.Lock()
 
 _PEM = re.compile(r"-----BEGIN (PKCS7|CMS|CERTIFICATE)-----([A-Za-z0-9+/= ]+)-----END \1-----")
 _OBJECT_IDENTIFIER = 0x06
@@ -73,7 +79,10 @@ def select_leaf(certificates: Sequence[x509.Certificate]) -> x509.Certificate:
 
 
 def read_sender(text: str, *, minimum_rsa_bits: int) -> Sender:
-    """Steps 4 to 6 of the checklist in the provider's `callback.py`: decode, pick the leaf, look at its key."""
+    """Steps 4 to 6 of the checklist in the provider's `callback.py`: decode, pick the leaf, look at its key.
+
+    Call it in a thread: it may wait for another that judges a chain.
+    """
     certificates = decode_container(text)  # 4
     leaf = select_leaf(certificates)  # 5
     try:
@@ -123,8 +132,9 @@ def _signed_data_certificates(der: bytes) -> list[bytes]:
     # of the provider are unordered (spec pkisigning 3.4).
     from asn1crypto import cms  # noqa: PLC0415 - only processes that see callbacks pay for it
 
-    content_info = cms.ContentInfo.load(der, strict=True)
-    if content_info["content_type"].native != "signed_data":
-        raise ValueError("not a SignedData")
-    choices = content_info["content"]["certificates"]
-    return [choice.chosen.dump() for choice in choices if choice.name == "certificate"]
+    with IN_ASN1CRYPTO:
+        content_info = cms.ContentInfo.load(der, strict=True)
+        if content_info["content_type"].native != "signed_data":
+            raise ValueError("not a SignedData")
+        choices = content_info["content"]["certificates"]
+        return [choice.chosen.dump() for choice in choices if choice.name == "certificate"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,8 @@ from cryptography.x509.oid import ObjectIdentifier
 
 from local.sandbox.pki import CallbackSigner, Issued, SandboxPki, sandbox_key, signed_with_sha1
 from shared.domain.errors import ConfigurationError
+from shared.providers.pkisigning.callback import CERTIFICATES
+from shared.verification.container import IN_ASN1CRYPTO, decode_container
 from shared.verification.policy import VerificationPolicy
 from tests.verification.world import NOW, World, refused
 
@@ -251,3 +254,24 @@ def test_all_wrong_settings_are_reported_together() -> None:
     with pytest.raises(ConfigurationError) as caught:
         VerificationPolicy(trust_anchors=b"", domain_suffixes=(), window_seconds=-1, future_tolerance_seconds=-2)
     assert len(caught.value.problems) == 4
+
+
+async def test_one_thread_at_a_time_judges_a_chain_over_all_accounts(world: World) -> None:
+    """Two that enter asn1crypto for the first time can leave it wrong for good. The event loop goes on meanwhile."""
+    # A bare certificate needs no container to be opened: it is the chain that waits.
+    signer = CallbackSigner(world.pki.issue(issuer=world.pki.root), ())
+    with IN_ASN1CRYPTO:
+        calls = [world.deliver(signer, verifier=world.verifier(), bare=True) for _ in range(2)]
+        deliveries = [asyncio.create_task(call) for call in calls]
+        ended, waiting = await asyncio.wait(deliveries, timeout=0.3)
+        assert (len(ended), len(waiting)) == (0, 2)
+    assert [one.verdicts["chain"] for one in await asyncio.gather(*deliveries)] == ["trusted", "trusted"]
+
+
+async def test_one_thread_at_a_time_opens_a_container(world: World) -> None:
+    headers = world.signed(chain_length=2).headers
+    with IN_ASN1CRYPTO:
+        opened = asyncio.create_task(asyncio.to_thread(decode_container, headers[CERTIFICATES]))
+        ended, _ = await asyncio.wait([opened], timeout=0.3)
+        assert not ended
+    assert len(await opened) == 2

@@ -5,6 +5,7 @@ A verified callback is a hint that really came from PKIsigning. It is confirmed 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Mapping
@@ -101,7 +102,7 @@ class CallbackVerifier:
             return _unsigned(raw)
         self._check_timestamp(headers[TIMESTAMP], raw.received_at)  # 3
         signature = decode_signature(headers[SIGNATURE])  # 4
-        sender = self._sender(headers[CERTIFICATES], raw.received_at)  # 4, 5, 6
+        sender = await self._sender(headers[CERTIFICATES], raw.received_at)  # 4, 5, 6
         suffix = matching_suffix(sender.names, self._policy.domain_suffixes)  # 7
         if suffix is None:
             raise refusal(Reason.DOMAIN_MISMATCH)
@@ -135,10 +136,12 @@ class CallbackVerifier:
             future_tolerance_seconds=self._policy.future_tolerance_seconds,
         )
 
-    def _sender(self, text: str, now: datetime) -> Sender:
+    async def _sender(self, text: str, now: datetime) -> Sender:
         """Remembered for trusted senders only, so that nobody else can push them out."""
         known = self._senders.get(text, now)
-        return known or read_sender(text, minimum_rsa_bits=self._policy.minimum_rsa_bits)
+        if known is not None:
+            return known
+        return await asyncio.to_thread(read_sender, text, minimum_rsa_bits=self._policy.minimum_rsa_bits)
 
     async def _trust(self, sender: Sender, now: datetime) -> Finding:
         known = self._verdicts.get(sender.fingerprint, now)
