@@ -157,6 +157,10 @@ class StartProgress(Model):
     def is_uncertain(self) -> bool:
         return self.inviting_at is not None and self.invited_at is None
 
+    @property
+    def may_have_invited(self) -> bool:
+        return self.inviting_at is not None or self.invited_at is not None
+
 
 class StoredFile(Model):
     """A blob that was written once: address inside the container, size in bytes, SHA-256 in lower-case hex."""

@@ -1,12 +1,15 @@
 """Which signing an order belongs to: a new one, or the one that the same order has made before.
 
-A key is claimed before anything else is written, so of any number of equal orders exactly one makes the signing. A key
-that was derived from the reference changes hands when its signing has ended without documents: then the same order is
-somebody's new try.
+A key is claimed before anything else is written, so of any number of equal orders exactly one makes the signing.
+
+A key that was derived from the reference changes hands when its signing has ended without documents, for then another
+order is somebody's new try. The same order is one only if the first invited nobody: else it may be a copy that comes
+late, and nobody is invited twice for the asking of a copy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shared import telemetry
@@ -17,6 +20,9 @@ from shared.domain.signing import Signing, State
 from shared.ports import App, Loaded
 
 _ENDED_WITHOUT_DOCUMENTS = frozenset({State.DECLINED, State.CANCELLED, State.EXPIRED, State.FAILED})
+
+_FINGERPRINT, _EARLIER = "fingerprint", "earlier"
+_REMEMBERED_ORDERS = 100
 
 # A key that changes hands so often while it is looked at means a bug or a storm.
 _MAX_TRIES = 8
@@ -40,17 +46,17 @@ async def claim(app: App, command: StartSigning, new_id: str) -> Claim:
     key = key_of(command, fingerprint)
     if key is None:
         return Claim(new_id)
-    facts = {"fingerprint": fingerprint}
-    holder = await app.signings.claim(KIND, key.text, new_id, facts)
+    holder = await app.signings.claim(KIND, key.text, new_id, {_FINGERPRINT: fingerprint})
     for _ in range(_MAX_TRIES):
         if holder is None:
             return Claim(new_id)
         signing_id = holder["signing_id"]
         earlier = await _signing(app, signing_id)
-        if earlier is None or not _is_free(key, earlier.signing):
-            _require_same_order(key, fingerprint, holder.get("fingerprint"), signing_id)
+        if earlier is None or not _is_free(key, fingerprint, holder, earlier.signing):
+            _require_same_order(key, fingerprint, holder, signing_id)
             telemetry.info("start_repeated", account=command.account, signing_id=signing_id, source=key.source)
             return Claim(signing_id, earlier)
+        facts = {_FINGERPRINT: fingerprint, _EARLIER: " ".join(_inviting_orders(holder, earlier.signing))}
         holder = await app.signings.reclaim(KIND, key.text, signing_id, new_id, facts)
     raise ConcurrentUpdate("the idempotency key changed hands each time it was looked at")
 
@@ -60,10 +66,10 @@ async def repeated(app: App, command: StartSigning) -> Loaded | None:
     fingerprint = command.fingerprint()
     key = key_of(command, fingerprint)
     holder = await app.signings.claimed(KIND, key.text) if key is not None else None
-    if key is None or holder is None or holder.get("fingerprint") != fingerprint:
+    if key is None or holder is None or holder.get(_FINGERPRINT) != fingerprint:
         return None
     earlier = await _signing(app, holder["signing_id"])
-    if earlier is None or _is_free(key, earlier.signing):
+    if earlier is None or _is_free(key, fingerprint, holder, earlier.signing):
         return None
     telemetry.info("start_repeated", account=command.account, signing_id=earlier.signing.id, source=key.source)
     return earlier
@@ -76,18 +82,32 @@ async def _signing(app: App, signing_id: str) -> Loaded | None:
         return None
 
 
-def _is_free(key: IdempotencyKey, earlier: Signing) -> bool:
-    return key.source is KeySource.REFERENCE and earlier.state in _ENDED_WITHOUT_DOCUMENTS
+def _is_free(key: IdempotencyKey, fingerprint: str, holder: Mapping[str, str], earlier: Signing) -> bool:
+    if key.source is not KeySource.REFERENCE or earlier.state not in _ENDED_WITHOUT_DOCUMENTS:
+        return False
+    return fingerprint not in _inviting_orders(holder, earlier)
 
 
-def _require_same_order(
-    key: IdempotencyKey, fingerprint: str, earlier_fingerprint: str | None, signing_id: str
-) -> None:
-    if earlier_fingerprint == fingerprint:
+def _inviting_orders(holder: Mapping[str, str], earlier: Signing) -> list[str]:
+    """The fingerprints of the orders under this key so far for which somebody may have been invited, oldest first."""
+    found = holder.get(_EARLIER, "").split()
+    if earlier.start.may_have_invited:
+        found.append(holder.get(_FINGERPRINT, ""))
+    return found[-_REMEMBERED_ORDERS:]
+
+
+def _require_same_order(key: IdempotencyKey, fingerprint: str, holder: Mapping[str, str], signing_id: str) -> None:
+    if holder.get(_FINGERPRINT) == fingerprint:
         return
     if key.source is not KeySource.REFERENCE:
         raise IdempotencyMismatch(
             "This idempotency key was used before, with another request body.", signing_id=signing_id
+        )
+    if fingerprint in holder.get(_EARLIER, "").split():
+        raise IdempotencyMismatch(
+            "This very order came before; another one with its reference and documents has taken its place since.",
+            signing_id=signing_id,
+            next_step="To ask people once more, send an Idempotency-Key of its own.",
         )
     raise IdempotencyMismatch(
         "There is a signing with this reference and these documents, started with another request body.",

@@ -23,6 +23,7 @@ SOURCES: dict[str, dict[str, Any]] = {
     "reference": {"reference": "lease-2026-17"},
 }
 each_source = pytest.mark.parametrize("source", SOURCES)
+each_end = pytest.mark.parametrize("state", [State.FAILED, State.DECLINED, State.CANCELLED, State.EXPIRED])
 derived_source = pytest.mark.parametrize("source", ["platform", "reference"])
 
 
@@ -31,9 +32,10 @@ async def take_in(world: World, **changes: Any) -> tuple[Signing, bool]:
     return taken.loaded.signing, taken.is_new
 
 
-async def end(world: World, signing: Signing, state: State) -> None:
+async def end(world: World, signing: Signing, state: State, *, invited: bool = True, mark: str = "invited_at") -> None:
     loaded = await world.loaded(signing)
-    await world.signings.save(loaded, loaded.signing.model_copy(update={"state": state}), [])
+    start = loaded.signing.start.model_copy(update={mark: world.app.now() if invited else None})
+    await world.signings.save(loaded, loaded.signing.model_copy(update={"state": state, "start": start}), [])
 
 
 @each_source
@@ -108,17 +110,42 @@ async def test_accounts_do_not_share_keys() -> None:
         assert len(keys) == 2
 
 
-@pytest.mark.parametrize("state", [State.FAILED, State.DECLINED, State.CANCELLED, State.EXPIRED])
-@pytest.mark.parametrize("title", ["Lease", "Lease, corrected"])
-async def test_the_same_reference_after_an_end_without_documents_is_a_new_try(state: State, title: str) -> None:
+@each_end
+@pytest.mark.parametrize(("invited", "title"), [(True, "Lease, corrected"), (False, "Lease"), (False, "Other")])
+async def test_a_reference_after_an_end_without_documents_is_a_new_try(state: State, invited: bool, title: str) -> None:
     world = World()
     first, _ = await take_in(world, reference="lease-2026-17")
-    await end(world, first, state)
+    await end(world, first, state, invited=invited)
     results = await asyncio.gather(*(take_in(world, reference="lease-2026-17", title=title) for _ in range(8)))
     assert {signing.id for signing, _ in results} != {first.id}
     assert len({signing.id for signing, _ in results}) == 1
     assert sum(is_new for _, is_new in results) == 1
     assert len(world.queue.on(Queue.STARTS)) == 2
+
+
+@each_end
+@pytest.mark.parametrize("mark", ["inviting_at", "invited_at"])
+async def test_a_late_copy_of_an_order_that_may_have_invited_is_never_a_new_try(state: State, mark: str) -> None:
+    world = World()
+    first, _ = await take_in(world, reference="lease-2026-17")
+    await end(world, first, state, mark=mark)
+    assert await take_in(world, reference="lease-2026-17") == (await world.now(first), False)
+    assert len(world.queue.on(Queue.STARTS)) == 1
+
+
+async def test_a_late_copy_is_known_when_another_order_has_taken_its_place_too() -> None:
+    world = World()
+    for title in ("First", "Second", "Third"):
+        signing, is_new = await take_in(world, reference="lease-2026-17", title=title)
+        assert is_new
+        await end(world, signing, State.DECLINED)
+    for title in ("First", "Second"):
+        with pytest.raises(IdempotencyMismatch) as refusal:
+            await take_in(world, reference="lease-2026-17", title=title)
+        assert refusal.value.signing_id == signing.id
+        assert "once more" in refusal.value.next_step
+    assert await take_in(world, reference="lease-2026-17", title="Third") == (await world.now(signing), False)
+    assert (await take_in(world, reference="lease-2026-17", title="Fourth"))[1]
 
 
 @pytest.mark.parametrize("state", [State.STARTED, State.COMPLETED, State.STORED])
@@ -155,7 +182,7 @@ async def test_a_request_that_died_before_its_row_was_written_is_carried_on_by_t
 async def test_a_key_that_keeps_changing_hands_is_given_up_for_now() -> None:
     world = World()
     first, _ = await take_in(world, reference="lease-2026-17")
-    await end(world, first, State.FAILED)
+    await end(world, first, State.FAILED, invited=False)
 
     async def reclaim(kind: str, key: str, holder: str, signing_id: str, facts: object) -> dict[str, str]:
         return {"signing_id": holder}
@@ -200,6 +227,9 @@ async def test_another_order_or_a_new_try_with_a_deadline_that_has_passed_is_ref
     with pytest.raises(InvalidRequest):
         await take_in(world, **wish | {"title": "Other"})
     await end(world, first, State.EXPIRED)
+    with pytest.raises(InvalidRequest):
+        await take_in(world, **wish | {"title": "Other"})
+    await end(world, first, State.FAILED, invited=False)
     with pytest.raises(InvalidRequest):
         await take_in(world, **wish)
 

@@ -49,12 +49,15 @@ async def test_eight_equal_orders_at_once_invite_once(play: Play, source: Any) -
         assert (refused.status_code, refused.json()["signingId"]) == (422, signing_id)
 
 
-async def test_the_same_order_after_a_refusal_by_a_signer_is_a_new_try(play: Play) -> None:
+async def test_after_a_refusal_by_a_signer_another_order_is_a_new_try_and_a_copy_is_not(play: Play) -> None:
     order = play.order()
     first = (await play.post(order)).json()
     await play.stack.sandbox.decline(first["providerSigningId"], reason="The rent is too high")
     await play.until(first["id"], "declined")
-    answers = await asyncio.gather(*(play.post(order) for _ in range(4)))
+    copy = await play.post(order)
+    assert (copy.json()["id"], copy.json()["state"]) == (first["id"], "declined")
+    assert copy.headers["Idempotency-Replayed"] == "true"
+    answers = await asyncio.gather(*(play.post({**order, "title": "Lease, lower rent"}) for _ in range(4)))
     (second_id,) = {answer.json()["id"] for answer in answers}
     assert second_id != first["id"]
     assert play.invitations(await play.until(second_id, "started")) == 1
