@@ -18,6 +18,7 @@ from local.sandbox.connective.lifecycle import Conflict
 from local.sandbox.pdf import sample_contract
 from local.stack import Stack
 from tests.chaos.plan import Part
+from tests.chaos.services import Service
 from tests.chaos.truth import Theirs, theirs
 
 # As often as Logic Apps would at most, though not with its pauses.
@@ -25,9 +26,9 @@ _TRIES = 40
 _PAUSE_SECONDS = 0.5
 _LOOK_SECONDS = 0.25
 _AHEAD = 0.1
-_AT_LATEST_SECONDS = 120.0
+_AT_LATEST_SECONDS = 180.0
 
-_CONTENT = base64.b64encode(sample_contract("Chaos", ["Ada Jansen"])).decode()
+_CONTRACT = sample_contract("Chaos", ["Ada Jansen"])
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Cast:
 
     stack: Stack
     client: httpx.AsyncClient
+    service: Service
     signing_ids: dict[int, str] = field(default_factory=dict)
     answers: list[int] = field(default_factory=list)
     """HTTP statuses of all attempts to start, 0 when nobody answered."""
@@ -60,16 +62,30 @@ class Cast:
         while progress() + _AHEAD < part.at and self.began.seconds < part.at * _AT_LATEST_SECONDS:
             await asyncio.sleep(_LOOK_SECONDS)
         await asyncio.sleep(part.waits / 2)
-        self.signing_ids[part.number] = await self._start(part)
-        invited = await self._invited(part)
+        start = self._order if part.manner == "queue" else self._start
+        self.signing_ids[part.number] = await start(part)
+        await self.respond(part)
+
+    async def respond(self, part: Part, patience_seconds: float = 0.0) -> None:
+        """What the signer does once there is an invitation; so long it may still come when all is calm."""
+        invited = await self._invited(part, patience_seconds)
         if invited is not None and part.fate != "nothing":
             await asyncio.sleep(part.waits)
             await self._act(part, invited.id)
 
+    async def _order(self, part: Part) -> str:
+        reply = await self.service.order(part, _order(part, self.stack.receiver.url), _CONTRACT)
+        if reply["outcome"] != "accepted":
+            raise AssertionError(f"{part.reference} was refused: {reply['problem']}")
+        return str(reply["signing"]["id"])
+
     async def _start(self, part: Part) -> str:
-        headers = {"Idempotency-Key": f"key-{part.number}"} | ({"Prefer": "respond-async"} if part.is_async else {})
+        headers = {"Idempotency-Key": f"key-{part.number}"}
+        headers |= {"Prefer": "respond-async"} if part.manner == "async" else {}
+        body = _order(part, self.stack.receiver.url)
+        body["documents"] = [{"name": "contract.pdf", "content": base64.b64encode(_CONTRACT).decode()}]
         for _ in range(_TRIES):
-            status, content = await self._post(_order(part, self.stack.receiver.url), headers)
+            status, content = await self._post(body, headers)
             self.answers.append(status)
             if status == 201:
                 return str(content["id"])
@@ -85,11 +101,12 @@ class Cast:
             return 0, None
         return answer.status_code, answer.json() if answer.content else None
 
-    async def _invited(self, part: Part) -> Theirs | None:
+    async def _invited(self, part: Part, patience_seconds: float) -> Theirs | None:
         """What the signer has an invitation for; None when there is none even after the storm."""
+        waited = Stopwatch()
         while True:
             found = next((one for one in self.theirs(part) if one.invitations), None)
-            if found is not None or self.calmed.is_set():
+            if found is not None or (self.calmed.is_set() and waited.seconds >= patience_seconds):
                 return found
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -113,7 +130,6 @@ def _order(part: Part, receiver: str) -> dict[str, Any]:
         "account": part.account,
         "title": part.title,
         "reference": part.reference,
-        "documents": [{"name": "contract.pdf", "content": _CONTENT}],
         "participants": [person | dict(PLAYERS[part.provider].participant)],
         "notify": {"url": receiver},
     }

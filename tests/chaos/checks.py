@@ -39,7 +39,9 @@ class Inspection:
     cast: Cast
     clients: StorageClients
     journal: Journal
+    # Those whose start nobody can tell the end of, by part number. Once an operator has decided them, there are none.
     uncertain: set[int] = field(default_factory=set)
+    is_decided_by_operator: bool = False
 
     # --------------------------------------------------------------------------------------------- one signing
 
@@ -67,6 +69,7 @@ class Inspection:
         problems = self._state_problems(part, signing) + self._history_problems(entries)
         problems += self._notification_problems(signing, entries)
         problems += await self._file_problems(signing, self.cast.theirs(part))
+        problems += self._reply_problems(part, signing)
         return [f"{part.reference} ({part.account}, {part.fate}, {signing.id}): {one}" for one in problems]
 
     def _state_problems(self, part: Part, signing: Signing) -> list[str]:
@@ -76,7 +79,7 @@ class Inspection:
         problems = [f"invited {invitations} times"] if invitations > 1 else []
         if _is_flagged_uncertain(signing) and (invited is None or part.account in WITHOUT_PROOF):
             self.uncertain.add(part.number)
-            return problems
+            return [*problems, "is uncertain still"] if self.is_decided_by_operator else problems
         self.uncertain.discard(part.number)
         if invited is None:
             return [*problems, f"is {signing.state}, attention {_attention(signing)}, but nobody was ever invited"]
@@ -97,6 +100,12 @@ class Inspection:
         problems += [f"told of a move that never was: {one}" for one in told.keys() - moves.keys()]
         problems += [f"event {one} tells of another state" for one in moves.keys() & told if moves[one] != told[one]]
         return problems + _changed_events(deliveries)
+
+    def _reply_problems(self, part: Part, signing: Signing) -> list[str]:
+        """However often an order was put on the queue, the same signing is what it became."""
+        replies = self.cast.service.replies.get(part.reference, [])
+        ids = {reply["signing"]["id"] if reply["signing"] else reply["problem"]["code"] for reply in replies}
+        return [f"a reply names {one}" for one in sorted(ids - {signing.id})]
 
     async def _file_problems(self, signing: Signing, found: Sequence[Theirs]) -> list[str]:
         if signing.state is not State.STORED:

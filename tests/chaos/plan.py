@@ -11,6 +11,8 @@ from local.sandbox.faults import Fault, FaultKind
 from tests.chaos.points import CRASH_POINTS, FAULT_POINTS
 
 Fate = Literal["complete", "decline", "expire", "withdraw", "nothing"]
+# Over HTTP until people are invited, over HTTP and no longer than it takes to note the order down, by queue.
+Manner = Literal["waiting", "async", "queue"]
 
 # Each account of the local stack with its provider and what can happen to a signing at it. Dokobit tells nobody of a
 # deadline that passes, and a signing that its owner deleted is simply gone.
@@ -41,7 +43,7 @@ class Part:
     fate: Fate
     at: float
     waits: float
-    is_async: bool
+    manner: Manner
 
     @property
     def provider(self) -> str:
@@ -91,7 +93,9 @@ def _part(dice: random.Random, number: int, count: int) -> Part:
     account = list(ACCOUNTS)[number % len(ACCOUNTS)]
     others = ACCOUNTS[account][1]
     fate: Fate = "complete" if dice.random() < 0.7 else dice.choice(others)
-    return Part(number, account, fate, number / count, dice.uniform(0, 3), dice.random() < 0.25)
+    manners: Sequence[Manner] = ("waiting", "async", "queue")
+    [manner] = dice.choices(manners, (0.6, 0.2, 0.2))
+    return Part(number, account, fate, number / count, dice.uniform(0, 3), manner)
 
 
 def _gusts(dice: random.Random) -> list[Gust]:

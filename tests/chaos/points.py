@@ -25,6 +25,7 @@ WRITES = (
     "documents.delete_staged",
     "documents.write_once",
     *(f"queue.send.{queue.value}" for queue in (Queue.STARTS, Queue.EVENTS, Queue.DOWNLOADS, Queue.NOTIFICATIONS)),
+    "replies.send",
     "notifier.deliver",
     "start_log.checkpoint",
     "start_log.inviting",
@@ -48,5 +49,5 @@ CRASH_POINTS = (
     *(point(call, BEFORE) for call in READS),
     WRITING,
 )
-STORAGE = ("signings.", "documents.", "queue.", "pace.")
+STORAGE = ("signings.", "documents.", "queue.", "pace.", "replies.")
 FAULT_POINTS = tuple(one for one in CRASH_POINTS if one.startswith(STORAGE) and one != WRITING)

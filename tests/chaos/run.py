@@ -21,7 +21,9 @@ from tests.chaos.callers import Cast, Stopwatch
 from tests.chaos.checks import Inspection
 from tests.chaos.journal import Journal
 from tests.chaos.nursery import Nursery, NurseryHost
+from tests.chaos.operators import Operator
 from tests.chaos.plan import ACCOUNTS, PROVIDERS, Part, Plan
+from tests.chaos.services import Service
 from tests.chaos.storms import Storm, calm_callbacks, reconcile
 
 INSTANCES = 3
@@ -81,7 +83,7 @@ async def run(plan: Plan, say: Callable[[str], None] = lambda _: None) -> Report
     """Raises nothing for what it finds: that is in the report."""
     with tempfile.TemporaryDirectory(prefix="countersign-chaos-") as folder:
         async with _stack(plan, Path(folder)) as stack, stack.client() as client, _storage(stack) as clients:
-            cast = Cast(stack, client)
+            cast = Cast(stack, client, Service(stack))
             inspection = Inspection(stack, cast, clients, Journal(Path(folder) / "journal"))
             return await _Run(plan, stack, Storm(stack, plan, Path(folder)), cast, inspection, say).run()
 
@@ -142,7 +144,8 @@ class _Run:
     async def run(self) -> Report:
         players = [asyncio.create_task(self.cast.play(part, lambda: self.storm.progress)) for part in self.plan.parts]
         try:
-            async with _together(*(self.storm.revive(host) for host in self.stack.hosts)):
+            revivals = (self.storm.revive(host) for host in self.stack.hosts)
+            async with _together(self.cast.service.collect(), *revivals):
                 await self._storm()
                 self._phase("storm")
                 await self._until_decided()
@@ -150,10 +153,12 @@ class _Run:
                 played = await asyncio.gather(*players, return_exceptions=True)
                 self.report.problems += [repr(one) for one in played if one is not None]
                 await self._until_settled()
+                self._phase("calm")
+                await self._operate()
+                self._phase("operator")
         finally:
             for player in players:
                 player.cancel()
-        self._phase("calm")
         await self._inspect()
         self._phase("checks")
         self.report.log = self.stack.log_text()
@@ -205,6 +210,21 @@ class _Run:
         while await self.inspection.queue_problems() and watch.seconds < SETTLE_SECONDS:
             await asyncio.sleep(_PAUSE_SECONDS)
 
+    async def _operate(self) -> None:
+        """What no machine can decide, a person does. Then nothing is left open."""
+        uncertain = [part for part in self.plan.parts if part.number in self.inspection.uncertain]
+        self.report.figures["starts left uncertain"] = len(uncertain)
+        if len(uncertain) > len(self.plan.parts) * _MOST_UNCERTAIN:
+            self.report.problems.append("so many starts were left uncertain that the run shows nothing")
+        operator = Operator(self.cast, self.cast.client)
+        await operator.replay_letters()
+        await operator.replay_signings(self._taken_in(self.plan.parts))
+        await asyncio.gather(*map(operator.decide, uncertain))
+        self.inspection.is_decided_by_operator = True
+        await self._until_settled()
+        self.report.figures.update(operator.done)
+        self.report.problems += operator.refusals + await operator.open_letters()
+
     async def _reconciling(
         self, parts: Sequence[Part], left: Callable[[Sequence[Part]], Coroutine[Any, Any, list[Part]]]
     ) -> None:
@@ -223,8 +243,6 @@ class _Run:
         self.report.problems += await self.inspection.of_everything(taken_in)
         self.report.problems += await self._staged(taken_in)
         await self._count(taken_in)
-        if len(self.inspection.uncertain) > len(taken_in) * _MOST_UNCERTAIN:
-            self.report.problems.append("so many starts were left uncertain that the run shows nothing")
 
     async def _staged(self, parts: Sequence[Part]) -> list[str]:
         """What a killed start left in staging goes by housekeeping."""
@@ -238,8 +256,10 @@ class _Run:
         figures.update(self.storm.done)
         figures["signings"] = len(parts)
         figures.update([f"end {(await self.inspection.signing(part)).state}" for part in parts])
-        figures["starts left uncertain"] = len(self.inspection.uncertain)
-        figures["repeated start calls"] = len(self.cast.answers) - len(parts)
+        by_queue = sum(part.manner == "queue" for part in parts)
+        figures["orders by queue"] = by_queue
+        figures["repeated orders by queue"] = self.cast.service.sent - by_queue
+        figures["repeated start calls"] = len(self.cast.answers) - (len(parts) - by_queue)
         for kind in ("kill", "fault", "storm"):
             figures[f"{kind}s in processes"] = len(self.inspection.journal.read(kind))
         figures["poisoned messages"] = self.stack.log_text().count("message_poisoned function=")

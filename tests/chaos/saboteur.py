@@ -142,7 +142,7 @@ class WatchedProvider(Watched):
 def watched_app(app: App, saboteur: Saboteur) -> App:
     parts: dict[str, Any] = {
         name: Watched(getattr(app, name), name, saboteur)
-        for name in ("signings", "dead_letters", "subscriptions", "pace", "notifier")
+        for name in ("signings", "dead_letters", "subscriptions", "pace", "notifier", "replies")
     }
     parts["queue"] = WatchedQueue(app.queue, "queue", saboteur)
     parts["documents"] = WatchedDocuments(app.documents, "documents", saboteur)
