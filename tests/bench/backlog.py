@@ -1,7 +1,12 @@
 """A backlog of verified callbacks, worked off by one process and by two, and what a worker's memory does meanwhile.
 
 The floor and the product are the same code here: what is measured is that a second process helps, and that a long day
-leaves nothing behind in memory. The simulator, the emulator and the bench itself share the cores with the workers.
+leaves nothing behind in memory.
+
+The simulator, the emulator and the bench itself take half as much of the cores as a worker does, so on two cores even
+perfect workers could not be 1.5 times as fast as one. That is why the workers are measured a second time with half a
+core each: then what is around them has a core of its own, as a provider and a storage account have, and whatever one
+worker makes the other wait for still shows.
 """
 
 from __future__ import annotations
@@ -9,11 +14,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import secrets
+import signal
+import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +44,9 @@ from tests.domain.make import signing as made_signing
 
 _SIGNINGS, _CALLBACKS = 1000, 5
 _SPEED_UP = 1.5
+# Two for the workers, one for the emulator, one for the simulator and the bench.
+_CORES_FOR_ALL = 4
+_TURN_SECONDS = 0.02
 _FIRST, _REST = 1000, 9000
 _FLAT = 0.10
 # The emulator looks through the whole queue for every message that it gives or deletes: with thousands there it is all
@@ -59,22 +70,28 @@ class Backlog:
 
 
 async def measure(azurite: Azurite) -> list[Figure]:
-    rates = []
-    for processes in (1, 2):
-        async with _backlog(azurite) as backlog:
-            rates.append(await _drain_rate(backlog, processes, backlog.callbacks(_CALLBACKS)))
-    speed_up = rates[1] / rates[0]
     return [
-        Figure(
-            f"{_SIGNINGS * _CALLBACKS} callbacks worked off by 2 processes",
-            f"{speed_up:.2f} x ({rates[1]:.0f}/s)",
-            f"{rates[0]:.0f}/s",
-            f">= {_SPEED_UP:.2f} x",
-            speed_up >= _SPEED_UP,
-        ),
+        await _speed_up_figure(azurite, half_a_core=True),
+        await _speed_up_figure(azurite, half_a_core=False),
         await _calls_figure(azurite),
         await _memory_figure(azurite),
     ]
+
+
+async def _speed_up_figure(azurite: Azurite, *, half_a_core: bool) -> Figure:
+    rates = []
+    for processes in (1, 2):
+        async with _backlog(azurite) as backlog:
+            rates.append(await _drain_rate(backlog, processes, backlog.callbacks(_CALLBACKS), half_a_core))
+    speed_up = rates[1] / rates[0]
+    has_reach = half_a_core or (os.cpu_count() or 1) >= _CORES_FOR_ALL
+    return Figure(
+        f"{_SIGNINGS * _CALLBACKS} callbacks by 2 processes" + (", half a core each" if half_a_core else ""),
+        f"{speed_up:.2f} x ({rates[1]:.0f}/s)",
+        f"{rates[0]:.0f}/s",
+        f">= {_SPEED_UP:.2f} x" if has_reach else f"printed below {_CORES_FOR_ALL} cores",
+        speed_up >= _SPEED_UP if has_reach else None,
+    )
 
 
 @asynccontextmanager
@@ -134,13 +151,14 @@ def _callback(one: Signing) -> ProviderEvent:
     )
 
 
-async def _drain_rate(backlog: Backlog, processes: int, callbacks: Sequence[ProviderEvent]) -> float:
+async def _drain_rate(backlog: Backlog, processes: int, callbacks: Sequence[ProviderEvent], half_a_core: bool) -> float:
     """Messages a second, each wave from its first message that is done to its last: how fast an idle process notices
     that there is something to do is the host's affair (maxPollingInterval)."""
     done, seconds = 0, 0.0
     async with AsyncExitStack() as running:
-        for _ in range(processes):
-            await running.enter_async_context(_host(backlog))
+        hosts = [await running.enter_async_context(_host(backlog)) for _ in range(processes)]
+        if half_a_core:
+            running.enter_context(_taking_turns([host.pid for host in hosts]))
         for start in range(0, len(callbacks), _WAVE):
             visible_at = time.time() + _PUTTING_SECONDS
             await _put(backlog, callbacks[start : start + _WAVE], visible_at)
@@ -153,6 +171,29 @@ async def _drain_rate(backlog: Backlog, processes: int, callbacks: Sequence[Prov
             await _empty(backlog)
             done, seconds = done + left, seconds + time.perf_counter() - began
     return done / seconds
+
+
+@contextmanager
+def _taking_turns(pids: Sequence[int]) -> Iterator[None]:
+    """Each process runs every other turn: one of them has half a core, two have one core between them."""
+    over = threading.Event()
+
+    def turns() -> None:
+        turn = 0
+        while not over.wait(_TURN_SECONDS):
+            turn += 1
+            for number, pid in enumerate(pids):
+                os.kill(pid, signal.SIGCONT if (turn + number) % 2 else signal.SIGSTOP)
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+    keeper = threading.Thread(target=turns)
+    keeper.start()
+    try:
+        yield
+    finally:
+        over.set()
+        keeper.join()
 
 
 def _host(backlog: Backlog) -> HostProcess:
