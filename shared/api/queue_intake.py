@@ -18,10 +18,10 @@ from xml.sax.saxutils import escape
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared import telemetry
+from shared.api import orders
 from shared.api.answers import Answer, problem, signing_view
 from shared.api.envelopes import Order, Reason, Unreadable, decode
-from shared.api.signings import read_blobs
-from shared.api.start_request import blobs_of, field_errors, parse_start_request, to_command
+from shared.api.start_request import field_errors, parse_start_request
 from shared.domain.errors import (
     CountersignError,
     FieldError,
@@ -33,7 +33,6 @@ from shared.domain.errors import (
 )
 from shared.domain.messages import Queue
 from shared.domain.signing import Signing
-from shared.flow import intake
 from shared.ports import App, DeadLetter
 
 # What the same order meets each time. All else that can go wrong is worth another delivery.
@@ -61,7 +60,7 @@ class _Item:
 class _Aside(BaseModel):
     """What an order on a queue says beside the body of `POST /api/signings`."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     replyTo: str | None = None
     correlationId: Annotated[str, Field(max_length=255)] | None = None
@@ -137,8 +136,7 @@ async def _signing(app: App, item: _Item, body: Mapping[str, Any], envelope_key:
     # An order with a reference and no key is recognised by what it says, as over HTTP.
     named_by_item = None if parsed.reference else f"queue:{item.message_id}:{item.index}"
     own_key = None if parsed.idempotencyKey else envelope_key or named_by_item
-    command = to_command(parsed, own_key, await read_blobs(app, blobs_of(parsed)))
-    return (await intake.run(app, command, lease_owner=None)).loaded.signing
+    return (await orders.take_in(app, orders.Order(parsed, own_key), lease_owner=None)).intake.loaded.signing
 
 
 async def _set_aside(

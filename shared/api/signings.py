@@ -7,11 +7,10 @@ from dataclasses import replace
 
 from shared.api.answers import Answer, answered, failed_start, history_view, known_form, signing_view
 from shared.api.idempotency import platform_action
-from shared.api.start_request import blobs_of, parse_start_request, to_command
-from shared.domain.commands import StartSigning
-from shared.domain.errors import FieldError, InvalidRequest, NotFound, TooLarge
+from shared.api.orders import Order, take_in
+from shared.api.start_request import parse_start_request
+from shared.domain.errors import NotFound
 from shared.domain.signing import Signing, State
-from shared.flow import intake
 from shared.flow import start as start_flow
 from shared.ports import App
 
@@ -28,10 +27,9 @@ async def start(app: App, body: bytes, headers: Mapping[str, str]) -> Answer:
     async def work() -> Answer:
         parsed = parse_start_request(body)
         app.provider(parsed.account.lower())  # an unknown account is no reason to read anything
-        blobs = await read_blobs(app, blobs_of(parsed))
-        command = to_command(parsed, headers.get("idempotency-key"), blobs, platform_action(headers))
+        order = Order(parsed, headers.get("idempotency-key"), platform_action(headers))
         wait = "respond-async" not in headers.get("prefer", "").lower()
-        signing, is_new = await _started(app, command, wait=wait)
+        signing, is_new = await _started(app, order, wait=wait)
         answer = _outcome(signing)
         return answer if is_new else replace(answer, headers={**answer.headers, REPLAYED: "true"})
 
@@ -46,38 +44,15 @@ def _outcome(signing: Signing) -> Answer:
     return Answer(201, signing_view(signing))
 
 
-async def read_blobs(app: App, addresses: Mapping[int, str]) -> dict[str, bytes]:
-    """What the caller has put into container `inbox`. It stays there: its lifetime is the caller's business."""
-    contents: dict[str, bytes] = {}
-    if len(addresses) > app.policy.max_documents:
-        field = FieldError("documents", f"at most {app.policy.max_documents} documents")
-        raise InvalidRequest("The request is larger than this gateway allows.", fields=[field])
-    for index, written in addresses.items():
-        address = app.documents.inbox_address(written)
-        if address is None:
-            raise _no_document(index, "lies outside container inbox of this gateway")
-        try:
-            contents[written] = await app.documents.read_staged(address, max_bytes=app.policy.max_document_bytes)
-        except TooLarge:
-            raise _no_document(index, f"larger than {app.policy.max_document_bytes} bytes") from None
-        except NotFound:
-            raise _no_document(index, "there is no such blob") from None
-    return contents
-
-
-def _no_document(index: int, problem: str) -> InvalidRequest:
-    field = FieldError(f"documents[{index}].blob", problem)
-    return InvalidRequest("A document cannot be taken from blob storage.", fields=[field])
-
-
-async def _started(app: App, command: StartSigning, *, wait: bool) -> tuple[Signing, bool]:
+async def _started(app: App, order: Order, *, wait: bool) -> tuple[Signing, bool]:
     """The signing, and whether this very request has made it."""
     owner = app.random_bytes(8).hex() if wait else None
-    taken = await intake.run(app, command, lease_owner=owner)
-    if owner is None or not taken.is_new:
-        return taken.loaded.signing, taken.is_new
-    contents = {number: document.content for number, document in enumerate(command.documents, start=1)}
-    return (await start_flow.inline(app, taken.loaded, owner, contents)).signing, True
+    taken = await take_in(app, order, lease_owner=owner)
+    loaded, is_new = taken.intake.loaded, taken.intake.is_new
+    if owner is None or not is_new or taken.command is None:
+        return loaded.signing, is_new
+    contents = {number: document.content for number, document in enumerate(taken.command.documents, start=1)}
+    return (await start_flow.inline(app, loaded, owner, contents)).signing, True
 
 
 async def get(app: App, signing_id: str) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -60,7 +61,7 @@ FileName = Annotated[str, Field(max_length=200), AfterValidator(_file_name)]
 class _Body(BaseModel):
     """Unknown fields are refused: a misspelt `deadline` must not be a signing without one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 def _content(value: object) -> bytes:
@@ -183,11 +184,22 @@ def blobs_of(parsed: StartBody) -> dict[int, str]:
     return {index: one.blob for index, one in enumerate(parsed.documents) if one.blob is not None}
 
 
+def receipt_of(parsed: StartBody, own_key: str | None, platform_action: str | None) -> str | None:
+    """SHA-256 of the order as it is written, when it names blobs: they may be gone when it comes again. None where
+    nothing would tell a repeat from a new order, or where all is there."""
+    is_recognisable = own_key or platform_action or parsed.idempotencyKey or parsed.reference
+    if not is_recognisable or not blobs_of(parsed):
+        return None
+    written = json.dumps([own_key, platform_action, parsed.model_dump(mode="json")], sort_keys=True)
+    return hashlib.sha256(written.encode()).hexdigest()
+
+
 def to_command(
     parsed: StartBody,
     idempotency_header: str | None,
     blobs: Mapping[str, bytes],
     platform_action: str | None = None,
+    receipt: str | None = None,
 ) -> StartSigning:
     """The command, with the content of each of `blobs_of` at hand. Raises InvalidRequest for two different keys and for
     another file than said."""
@@ -210,6 +222,7 @@ def to_command(
         qualified_only=parsed.qualifiedOnly,
         idempotency_key=key_from(idempotency_header, parsed.idempotencyKey),
         platform_action=platform_action,
+        receipt=receipt,
     )
 
 

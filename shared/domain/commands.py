@@ -45,9 +45,11 @@ class StartSigning(Model):
     idempotency_key: str | None = None
     # Which action of which workflow run sends this, when the caller is such a platform: the same for its repeats.
     platform_action: str | None = None
+    # What tells its repeats when the documents cannot be read again: a digest of the order as it was written.
+    receipt: str | None = None
 
     def fingerprint(self) -> str:
         """SHA-256 over everything that makes two orders the same order; documents count by their hash."""
-        content = self.model_dump(mode="json", exclude={"documents", "idempotency_key", "platform_action"})
+        content = self.model_dump(mode="json", exclude={"documents", "idempotency_key", "platform_action", "receipt"})
         content["documents"] = [[d.name, d.media_type, d.sha256] for d in self.documents]
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -13,8 +13,9 @@ from enum import StrEnum
 
 from shared.domain.commands import StartSigning
 
-# The kind of the lookup rows; housekeeping forgets them by it.
+# The kinds of the lookup rows; housekeeping forgets them by these.
 KIND = "idempotency-key"
+RECEIPT_KIND = "order-receipt"
 
 
 class KeySource(StrEnum):

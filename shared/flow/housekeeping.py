@@ -14,12 +14,11 @@ from typing import TypeVar
 
 from shared import telemetry
 from shared.domain.errors import NotFound
+from shared.domain.idempotency import KIND, RECEIPT_KIND
 from shared.domain.ids import is_signing_id
 from shared.domain.signing import Signing, State
 from shared.ports import App, OldClaim, WrittenBlob
 
-# The kind under which intake claims idempotency keys.
-IDEMPOTENCY_KEY = "idempotency-key"
 _AT_A_TIME = 16
 _LETTERS_AT_A_TIME = 100
 
@@ -70,7 +69,8 @@ async def _idempotency_keys(app: App, ends: datetime) -> int:
         return True
 
     before = app.now() - timedelta(seconds=app.policy.idempotency_window_seconds)
-    return await _sweep(app, app.signings.claims_before(IDEMPOTENCY_KEY, before), forget, ends)
+    keys, receipts = (app.signings.claims_before(kind, before) for kind in (KIND, RECEIPT_KIND))
+    return await _sweep(app, keys, forget, ends) + await _sweep(app, receipts, forget, ends)
 
 
 async def _settled_letters(app: App, ends: datetime) -> int:

@@ -1,7 +1,8 @@
 """Stage 1: an order becomes a signing in state `requested`, with its documents staged. No provider call yet.
 
 Order of writes, and what a crash after each leaves behind:
-1. the idempotency key is claimed: a repeat takes the claimed id over and carries on here
+1. the idempotency key is claimed: a repeat takes the claimed id over and carries on here; when the order names blobs,
+   so is its receipt, by which it is known when they are gone
 2. a due row: points at nothing, reconcile removes it
 3. the documents are staged: as above, and housekeeping by age
 4. the row: from here on reconcile finishes the job by itself
@@ -19,10 +20,12 @@ from shared.domain.errors import (
     AlreadyExists,
     FieldError,
     InvalidRequest,
+    NotFound,
     NotifyRefused,
     UnsupportedFeature,
 )
 from shared.domain.history import EntryKind, record
+from shared.domain.idempotency import RECEIPT_KIND
 from shared.domain.ids import signing_id as new_signing_id
 from shared.domain.messages import Queue, RunStart
 from shared.domain.signing import Document, Signing, StartProgress
@@ -58,7 +61,23 @@ async def run(app: App, command: StartSigning, *, lease_owner: str | None) -> In
     if claimed.earlier is not None:
         await _nudge(app, claimed.earlier.signing)
         return Intake(claimed.earlier, is_new=False)
+    if command.receipt is not None:
+        await app.signings.claim(RECEIPT_KIND, command.receipt, claimed.signing_id, {})
     return await _write(app, command, _signing(app, command, claimed.signing_id, now, lease_owner))
+
+
+async def by_receipt(app: App, receipt: str) -> Loaded | None:
+    """The signing that this very order, which names documents that are gone, has made before; None when it has not."""
+    holder = await app.signings.claimed(RECEIPT_KIND, receipt)
+    if holder is None:
+        return None
+    try:
+        earlier = await app.signings.load(holder["signing_id"])
+    except NotFound:
+        return None
+    telemetry.info("start_repeated", account=earlier.signing.account, signing_id=earlier.signing.id, source="receipt")
+    await _nudge(app, earlier.signing)
+    return earlier
 
 
 async def _nudge(app: App, signing: Signing) -> None:

@@ -397,3 +397,81 @@ async def test_an_answer_too_large_for_a_message_keeps_what_matters() -> None:
     assert refused["problem"]["code"] == "invalid_request"
     assert "errors" not in refused["problem"]
     assert (await letters(world))["signing-requests-m-2-0"].detail.count(";") == 19
+
+
+def _plain(blob: dict[str, Any]) -> object:
+    return blob
+
+
+def _in_event(blob: dict[str, Any]) -> object:
+    return {"specversion": "1.0", "id": "e-1", "source": "/erp", "type": "order", "data": blob}
+
+
+@pytest.mark.parametrize(
+    ("changes", "envelope", "second_message"),
+    [
+        ({"idempotencyKey": "own"}, _plain, "m-2"),
+        ({"reference": "lease-1"}, _plain, "m-2"),
+        ({}, _in_event, "m-2"),
+        ({}, _plain, "m-1"),
+    ],
+)
+async def test_a_copy_that_comes_when_the_inbox_is_cleared_gets_the_first_answer(
+    changes: dict[str, Any], envelope: Any, second_message: str
+) -> None:
+    world = World()
+    await world.documents.stage("inbox/a.pdf", PDF, "application/pdf")
+    message = envelope(in_blob("inbox/a.pdf") | {"replyTo": REPLIES} | changes)
+    await arrive(world, message)
+    await world.documents.delete_staged(["inbox/a.pdf"])
+    await arrive(world, message, second_message)
+    first, second = replies(world)
+    assert (first["outcome"], second["outcome"]) == ("accepted", "accepted")
+    assert first["signing"]["id"] == second["signing"]["id"]
+    assert len(await signings(world)) == 1
+    assert await letters(world) == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {}),  # nothing tells that the second is not a new order
+        ({"reference": "lease-1"}, {"reference": "lease-1", "title": "Other"}),
+        ({"idempotencyKey": "one"}, {"idempotencyKey": "two"}),
+    ],
+)
+async def test_another_order_whose_document_is_gone_is_refused(before: dict[str, Any], after: dict[str, Any]) -> None:
+    world = World()
+    await world.documents.stage("inbox/a.pdf", PDF, "application/pdf")
+    await arrive(world, in_blob("inbox/a.pdf") | before)
+    await world.documents.delete_staged(["inbox/a.pdf"])
+    await arrive(world, in_blob("inbox/a.pdf") | after, "m-2")
+    (letter,) = (await letters(world)).values()
+    assert letter.detail == "documents[0].blob: there is no such blob"
+    assert len(await signings(world)) == 1
+
+
+async def test_an_order_that_died_before_its_signing_was_written_is_refused_when_its_document_is_gone() -> None:
+    world = World()
+    await world.documents.stage("inbox/a.pdf", PDF, "application/pdf")
+    mark_due = world.signings.mark_due
+
+    async def down(signing_id: str, due_at: object) -> None:
+        raise ConnectionError("storage is down")
+
+    setattr(world.signings, "mark_due", down)  # noqa: B010 (a method of the instance, for a while)
+    with pytest.raises(ConnectionError):
+        await arrive(
+            world,
+            in_blob(
+                "inbox/a.pdf",
+            )
+            | {"idempotencyKey": "own"},
+        )
+    setattr(world.signings, "mark_due", mark_due)  # noqa: B010
+    await world.documents.delete_staged(["inbox/a.pdf"])
+    await arrive(world, in_blob("inbox/a.pdf") | {"idempotencyKey": "own"}, "m-2")
+    assert [letter.reason for letter in (await letters(world)).values()] == ["invalid_request"]
+    await world.documents.stage("inbox/a.pdf", PDF, "application/pdf")
+    await arrive(world, in_blob("inbox/a.pdf") | {"idempotencyKey": "own"}, "m-3")
+    assert len(await signings(world)) == 1

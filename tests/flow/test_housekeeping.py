@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from shared.domain.idempotency import KIND, RECEIPT_KIND
 from shared.domain.messages import RunStart
 from shared.domain.signing import Signing, State
 from shared.domain.states import EventKind
 from shared.flow import apply, housekeeping, letters
-from shared.flow.housekeeping import IDEMPOTENCY_KEY
 from shared.ports import DeadLetter, ProviderStatus
 from tests.flow.world import World
 
@@ -68,21 +68,23 @@ async def test_signed_documents_never_go(world: World) -> None:
 async def test_an_idempotency_key_is_forgotten_after_its_window_when_its_signing_is_over(world: World) -> None:
     over = await declined(world, idempotency_key="over")
     going_on = await world.started(idempotency_key="going on")
-    await world.signings.claim(IDEMPOTENCY_KEY, "memory\nnever written", "nobody", {})
+    await world.signings.claim(RECEIPT_KIND, "of the one that is over", over.id, {})
+    await world.signings.claim(KIND, "memory\nnever written", "nobody", {})
     past(world, world.app.policy.idempotency_window_seconds - 60)
     assert (await keep_house(world))["idempotency_keys"] == 0
     past(world, 60)
-    assert (await keep_house(world))["idempotency_keys"] == 2
-    assert await world.signings.find(IDEMPOTENCY_KEY, "memory\nover") is None
-    assert await world.signings.find(IDEMPOTENCY_KEY, "memory\nnever written") is None
-    assert await world.signings.find(IDEMPOTENCY_KEY, "memory\ngoing on") == going_on.id
+    assert (await keep_house(world))["idempotency_keys"] == 3
+    assert await world.signings.claimed(RECEIPT_KIND, "of the one that is over") is None
+    assert await world.signings.find(KIND, "memory\nover") is None
+    assert await world.signings.find(KIND, "memory\nnever written") is None
+    assert await world.signings.find(KIND, "memory\ngoing on") == going_on.id
     # The provider's ids lead to their signings for good.
     assert await world.signings.find("provider_signing_id", f"memory\n{over.provider_signing_id}") == over.id
 
 
 async def test_a_run_stops_when_its_time_is_up_and_the_next_goes_on(world: World) -> None:
     for number in range(50):
-        await world.signings.claim(IDEMPOTENCY_KEY, f"memory\n{number}", "nobody", {})
+        await world.signings.claim(KIND, f"memory\n{number}", "nobody", {})
     past(world, world.app.policy.idempotency_window_seconds)
     removed = list[int]()
     while sum(removed) < 50:
@@ -111,7 +113,7 @@ async def test_a_sweep_that_fails_altogether_does_not_stop_the_next(world: World
         def staged_before(self, before: datetime) -> object:
             raise OSError("no list")
 
-    await world.signings.claim(IDEMPOTENCY_KEY, "memory\nx", "nobody", {})
+    await world.signings.claim(KIND, "memory\nx", "nobody", {})
     world.app = replace(world.app, documents=Broken())  # type: ignore[arg-type]
     world.clock += timedelta(seconds=world.app.policy.idempotency_window_seconds + 2)
     assert await keep_house(world) == {"settled_letters": 0, "idempotency_keys": 1}

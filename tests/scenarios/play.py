@@ -74,6 +74,10 @@ class Play:
             await blobs.get_blob_client("inbox", path).upload_blob(content, overwrite=True)
         return f"inbox/{path}"
 
+    async def clear_from_inbox(self, path: str) -> None:
+        async with BlobServiceClient.from_connection_string(self.stack.azurite.connection_string) as blobs:
+            await blobs.get_blob_client("inbox", path).delete_blob()
+
     async def get(self, signing_id: str) -> dict[str, Any]:
         answer = await self.client.get(f"/api/signings/{signing_id}")
         assert answer.status_code == 200, answer.text

@@ -61,3 +61,17 @@ async def test_after_a_refusal_by_a_signer_another_order_is_a_new_try_and_a_copy
     (second_id,) = {answer.json()["id"] for answer in answers}
     assert second_id != first["id"]
     assert play.invitations(await play.until(second_id, "started")) == 1
+
+
+@pytest.mark.parametrize("source", [by_header, by_body, by_platform, by_reference])
+async def test_an_order_is_known_again_when_its_document_is_gone_from_the_inbox(play: Play, source: Any) -> None:
+    changes, headers = source()
+    path = f"{secrets.token_hex(6)}.pdf"
+    order = play.order(documents=[{"name": "lease.pdf", "blob": await play.put_into_inbox(path)}], **changes)
+    first = await play.post(order, **headers)
+    await play.clear_from_inbox(path)
+    again = await play.post(order, **headers)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert (again.json()["id"], again.headers["Idempotency-Replayed"]) == (first.json()["id"], "true")
+    assert (await play.post({**order, "title": "Other"}, **headers)).status_code == 400
+    assert play.invitations(await play.get(first.json()["id"])) == 1
