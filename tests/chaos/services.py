@@ -1,4 +1,4 @@
-"""Another Azure service: it puts orders on the queue, again when nobody answers, and reads the replies."""
+"""Another Azure service: it puts orders on the queue, again when nobody answers, reads the replies and tidies up."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ class Service:
             await self._put(message)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_PATIENCE_SECONDS):
-                    return await self._reply(part)
+                    reply = await self._reply(part)
+                # Copies of the order may still be on their way.
+                await self._clear(blob)
+                return reply
         raise AssertionError(f"{part.reference} was never answered")
 
     async def _put(self, message: str) -> None:
@@ -64,6 +67,10 @@ class Service:
             with contextlib.suppress(ResourceExistsError):
                 await service.create_container(INBOX)
             await service.get_blob_client(INBOX, name).upload_blob(content, overwrite=True)
+
+    async def _clear(self, name: str) -> None:
+        async with BlobServiceClient.from_connection_string(self.stack.azurite.connection_string) as service:
+            await service.get_blob_client(INBOX, name).delete_blob()
 
     async def collect(self) -> None:
         """Reads replies until it is cancelled."""
