@@ -12,7 +12,7 @@ from shared.domain.errors import InvalidRequest
 
 
 class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 B = TypeVar("B", bound=BaseModel)

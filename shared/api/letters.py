@@ -33,7 +33,7 @@ class Status(StrEnum):
 
 class _Wanted(BaseModel):
     # In a query there may be the host's own `code`.
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     reason: Word | None = None
     queue: Word | None = None
@@ -56,7 +56,7 @@ class ListQuery(_Wanted):
 
 
 class ReplaySomeBody(_Wanted):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     limit: Limit = 50
 

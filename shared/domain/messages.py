@@ -37,7 +37,7 @@ POISON_SUFFIX = "-poison"
 class Message(BaseModel):
     """Base of all messages: `v` for rolling upgrades, `traceparent` (W3C) so that one trace spans the queues."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     v: Literal[1] = 1
     traceparent: str | None = None
@@ -52,7 +52,7 @@ class RunStart(Message):
 class CarriedCallback(BaseModel):
     """The verified callback as it came, so that it can become evidence later."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     received_at: datetime
     headers: Mapping[str, str]

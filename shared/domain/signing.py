@@ -71,7 +71,7 @@ class AttentionCode(StrEnum):
 class Model(BaseModel):
     """Unknown fields are passed over, so that rows written by a newer version can still be read after a roll-back."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class Placement(Model):
@@ -259,8 +259,8 @@ class Signing(Model):
     attention: Attention | None = None
     failure: Failure | None = None
     cancel_requested: bool = False
-    start: StartProgress = StartProgress()
-    download: DownloadProgress = DownloadProgress()
+    start: StartProgress = Field(default_factory=StartProgress)
+    download: DownloadProgress = Field(default_factory=DownloadProgress)
     documents: tuple[Document, ...]
     participants: tuple[Participant, ...]
 

@@ -36,7 +36,7 @@ _SAVE_ATTEMPTS = 5
 
 
 class _TokenAnswer(BaseModel):
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, defer_build=True)
 
     # RFC 6750 2.1, b64token: nothing that could break out of a header.
     access_token: Annotated[str, Field(pattern=r"^[A-Za-z0-9\-._~+/]+=*$")]

@@ -138,7 +138,7 @@ class Config(BaseModel):
     page that coordinates are percentages of.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     host: Annotated[str, AfterValidator(_host)]
     path_prefix: Annotated[str, AfterValidator(_prefix)] = "/webportalapi"

@@ -27,7 +27,7 @@ _PDF_A = frozenset({Target.PDF_A1A, Target.PDF_A2A})
 class Options(BaseModel):
     """What one signing may choose beside the account's configuration."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     action_url_expiration_days: Annotated[int, Field(ge=1)] | None = None
     correlation_id: Annotated[str, Field(min_length=1, max_length=256)] | None = None

@@ -109,7 +109,7 @@ class Config(BaseModel):
     `validation_reports` are the evidence; a file larger than `validation_max_bytes` gets none.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     surface: Surface = "connector"
     environment: Literal["production", "sandbox"] = "production"

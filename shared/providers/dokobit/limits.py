@@ -64,7 +64,7 @@ _PDF_ONLY_OPTIONS = ("annotation_position", "annotation_personal_code", "flatten
 class PersonOptions(BaseModel):
     """About one participant. A personal code makes them prove who they are before they see anything (spec 1.3)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     code: Text | None = Field(default=None, repr=False)
     country_code: Text | None = None
@@ -76,7 +76,7 @@ class PersonOptions(BaseModel):
 class Options(BaseModel):
     """What one signing may choose beside the account's configuration. `participants` goes by number."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     flow: Flow | None = None
     redirect_uri: WebAddress | None = None

@@ -89,7 +89,7 @@ class Config(BaseModel):
     unnoticed.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     api: Literal["v1", "v2"] = "v2"
     environment: Literal["production", "staging"] = "production"

@@ -139,7 +139,7 @@ def _guid(value: object) -> str | None:
 class Options(BaseModel):
     """What one signing may choose beside the account's configuration."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     workgroup_id: UUID | None = None
     clearance_level: int | None = None

@@ -196,7 +196,7 @@ class UserIdModel(Body):
 
 
 class WebhookRequestConfig(Body):
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
     url: Text
 

@@ -103,7 +103,7 @@ class Config(BaseModel):
     `trusted_hosts` are further addresses of Signicat's own that a download may lead to with the token.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     api_url: BaseUrl = _API_URL
     token_url: BaseUrl = _TOKEN_URL

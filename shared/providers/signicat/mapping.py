@@ -196,7 +196,7 @@ class Options(BaseModel):
     `{1: {"national-id": "..."}}`. The `on_task_...` addresses are where the signer's browser goes afterwards.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     signature_methods: Methods | None = None
     configuration: Text | None = None
