@@ -20,6 +20,7 @@ _PORTS = {
     "documents": ports.DocumentStore,
     "queue": ports.MessageQueue,
     "pace": ports.PaceStore,
+    "replies": ports.ReplyQueues,
     "notifier": ports.Notifier,
     "start_log": ports.StartLog,
     "provider": ports.SigningProvider,

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from local.azurite import Azurite
 from local.players import V1_ACCOUNT, V2_ACCOUNT
 from local.sandbox.pkisigning import CallbackKnobs
 from local.stack import Stack, running_stack
@@ -42,9 +41,10 @@ FAST = {
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def stack(azurite: Azurite) -> AsyncIterator[Stack]:
-    """At the end, whatever the app wrote in all the scenarios is looked through for secrets."""
-    async with running_stack(azurite=azurite, overrides=FAST, max_polling_seconds=0.2) as running:
+async def stack() -> AsyncIterator[Stack]:
+    """On an emulator of its own: it lives on while other tests look into queues that it reads. At the end, whatever the
+    app wrote in all the scenarios is looked through for secrets."""
+    async with running_stack(overrides=FAST, max_polling_seconds=0.2) as running:
         running.sandbox.options.rate_limit = 100_000
         running.sandbox.options.credits = 100_000
         running.sandbox.set_credits(100_000)
