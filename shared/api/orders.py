@@ -14,15 +14,6 @@ from shared.ports import App
 
 
 @dataclass(frozen=True)
-class Order:
-    """`own_key` names the order beside its body; `platform_action` is which action of which workflow run sent it."""
-
-    parsed: StartBody
-    own_key: str | None = None
-    platform_action: str | None = None
-
-
-@dataclass(frozen=True)
 class Taken:
     """`command` is None for a repeat whose documents are not there any more."""
 
@@ -34,18 +25,23 @@ class _BlobMissingError(InvalidRequest):
     """There is no blob at an address in container `inbox`."""
 
 
-async def take_in(app: App, order: Order, *, lease_owner: str | None) -> Taken:
-    """Raises InvalidRequest, UnsupportedFeature, IdempotencyMismatch, ConcurrentUpdate."""
-    receipt = receipt_of(order.parsed, order.own_key, order.platform_action)
+async def take_in(
+    app: App, parsed: StartBody, own_key: str | None, platform_action: str | None = None, *, lease_owner: str | None
+) -> Taken:
+    """`own_key` names the order beside its body; `platform_action` is which action of which workflow run sent it.
+
+    Raises InvalidRequest, UnsupportedFeature, IdempotencyMismatch, ConcurrentUpdate.
+    """
+    receipt = receipt_of(parsed, own_key, platform_action)
     try:
-        blobs = await _read_blobs(app, blobs_of(order.parsed))
+        blobs = await _read_blobs(app, blobs_of(parsed))
     except _BlobMissingError:
         # Whoever has its answer may clear the inbox, and a copy of the order may still be on its way.
         earlier = await intake.by_receipt(app, receipt) if receipt is not None else None
         if earlier is None:
             raise
         return Taken(Intake(earlier, is_new=False), None)
-    command = to_command(order.parsed, order.own_key, blobs, order.platform_action, receipt)
+    command = to_command(parsed, own_key, blobs, platform_action, receipt)
     return Taken(await intake.run(app, command, lease_owner=lease_owner), command)
 
 

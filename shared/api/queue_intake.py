@@ -136,7 +136,7 @@ async def _signing(app: App, item: _Item, body: Mapping[str, Any], envelope_key:
     # An order with a reference and no key is recognised by what it says, as over HTTP.
     named_by_item = None if parsed.reference else f"queue:{item.message_id}:{item.index}"
     own_key = None if parsed.idempotencyKey else envelope_key or named_by_item
-    return (await orders.take_in(app, orders.Order(parsed, own_key), lease_owner=None)).intake.loaded.signing
+    return (await orders.take_in(app, parsed, own_key, lease_owner=None)).intake.loaded.signing
 
 
 async def _set_aside(

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from shared.api.answers import Answer, answered, failed_start, history_view, known_form, signing_view
 from shared.api.idempotency import platform_action
-from shared.api.orders import Order, take_in
-from shared.api.start_request import parse_start_request
+from shared.api.orders import take_in
+from shared.api.start_request import StartBody, parse_start_request
 from shared.domain.errors import NotFound
 from shared.domain.signing import Signing, State
 from shared.flow import start as start_flow
@@ -27,9 +27,7 @@ async def start(app: App, body: bytes, headers: Mapping[str, str]) -> Answer:
     async def work() -> Answer:
         parsed = parse_start_request(body)
         app.provider(parsed.account.lower())  # an unknown account is no reason to read anything
-        order = Order(parsed, headers.get("idempotency-key"), platform_action(headers))
-        wait = "respond-async" not in headers.get("prefer", "").lower()
-        signing, is_new = await _started(app, order, wait=wait)
+        signing, is_new = await _started(app, parsed, headers)
         answer = _outcome(signing)
         return answer if is_new else replace(answer, headers={**answer.headers, REPLAYED: "true"})
 
@@ -44,10 +42,12 @@ def _outcome(signing: Signing) -> Answer:
     return Answer(201, signing_view(signing))
 
 
-async def _started(app: App, order: Order, *, wait: bool) -> tuple[Signing, bool]:
+async def _started(app: App, parsed: StartBody, headers: Mapping[str, str]) -> tuple[Signing, bool]:
     """The signing, and whether this very request has made it."""
+    wait = "respond-async" not in headers.get("prefer", "").lower()
     owner = app.random_bytes(8).hex() if wait else None
-    taken = await take_in(app, order, lease_owner=owner)
+    own_key, action = headers.get("idempotency-key"), platform_action(headers)
+    taken = await take_in(app, parsed, own_key, action, lease_owner=owner)
     loaded, is_new = taken.intake.loaded, taken.intake.is_new
     if owner is None or not is_new or taken.command is None:
         return loaded.signing, is_new

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from shared import telemetry
 from shared.domain.commands import StartSigning
 from shared.domain.errors import ConcurrentUpdate, IdempotencyMismatch, NotFound
-from shared.domain.idempotency import KIND, IdempotencyKey, KeySource, key_of
+from shared.domain.idempotency import KIND, RECEIPT_KIND, IdempotencyKey, KeySource, key_of
 from shared.domain.signing import Signing, State
 from shared.ports import App, Loaded
 
 _ENDED_WITHOUT_DOCUMENTS = frozenset({State.DECLINED, State.CANCELLED, State.EXPIRED, State.FAILED})
 
-_FINGERPRINT, _EARLIER = "fingerprint", "earlier"
+_FINGERPRINT, _EARLIER, _KEY = "fingerprint", "earlier", "key"
+_AMBIGUOUS = ""
 _REMEMBERED_ORDERS = 100
 
 # A key that changes hands so often while it is looked at means a bug or a storm.
@@ -46,6 +47,22 @@ async def claim(app: App, command: StartSigning, new_id: str) -> Claim:
     key = key_of(command, fingerprint)
     if key is None:
         return Claim(new_id)
+    claimed = await _claim(app, command, key, fingerprint, new_id)
+    if command.receipt is not None and claimed.earlier is None:
+        await _leave_receipt(app, command.receipt, key, fingerprint, claimed.signing_id)
+    return claimed
+
+
+async def _leave_receipt(app: App, receipt: str, key: IdempotencyKey, fingerprint: str, signing_id: str) -> None:
+    facts = {_KEY: key.text, _FINGERPRINT: fingerprint}
+    other = await app.signings.claim(RECEIPT_KIND, receipt, signing_id, facts)
+    if other is not None and other.get(_FINGERPRINT) != fingerprint:
+        # The same words about other files, put where the first ones were: a copy without them could be of either.
+        facts[_FINGERPRINT] = _AMBIGUOUS
+        await app.signings.reclaim(RECEIPT_KIND, receipt, other["signing_id"], signing_id, facts)
+
+
+async def _claim(app: App, command: StartSigning, key: IdempotencyKey, fingerprint: str, new_id: str) -> Claim:
     holder = await app.signings.claim(KIND, key.text, new_id, {_FINGERPRINT: fingerprint})
     for _ in range(_MAX_TRIES):
         if holder is None:
@@ -72,6 +89,23 @@ async def repeated(app: App, command: StartSigning) -> Loaded | None:
     if earlier is None or _is_free(key, fingerprint, holder, earlier.signing):
         return None
     telemetry.info("start_repeated", account=command.account, signing_id=earlier.signing.id, source=key.source)
+    return earlier
+
+
+async def repeated_by_receipt(app: App, receipt: str) -> Loaded | None:
+    """The signing that the order with this receipt has now, though its documents cannot be read again. None when it has
+    none, another order has taken its place, or the receipt fits more than one.
+
+    The receipt tells the key; whose the key is, only its own row tells.
+    """
+    written = await app.signings.claimed(RECEIPT_KIND, receipt)
+    holder = await app.signings.claimed(KIND, written[_KEY]) if written is not None else None
+    if written is None or holder is None or holder.get(_FINGERPRINT) != written[_FINGERPRINT]:
+        return None
+    earlier = await _signing(app, holder["signing_id"])
+    if earlier is not None:
+        signing = earlier.signing
+        telemetry.info("start_repeated", account=signing.account, signing_id=signing.id, source="receipt")
     return earlier
 
 

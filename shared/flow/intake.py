@@ -20,16 +20,14 @@ from shared.domain.errors import (
     AlreadyExists,
     FieldError,
     InvalidRequest,
-    NotFound,
     NotifyRefused,
     UnsupportedFeature,
 )
 from shared.domain.history import EntryKind, record
-from shared.domain.idempotency import RECEIPT_KIND
 from shared.domain.ids import signing_id as new_signing_id
 from shared.domain.messages import Queue, RunStart
 from shared.domain.signing import Document, Signing, StartProgress
-from shared.flow.claim import claim, repeated
+from shared.flow.claim import claim, repeated, repeated_by_receipt
 from shared.flow.follow_up import overdue, send_all
 from shared.ports import App, Loaded
 
@@ -61,22 +59,14 @@ async def run(app: App, command: StartSigning, *, lease_owner: str | None) -> In
     if claimed.earlier is not None:
         await _nudge(app, claimed.earlier.signing)
         return Intake(claimed.earlier, is_new=False)
-    if command.receipt is not None:
-        await app.signings.claim(RECEIPT_KIND, command.receipt, claimed.signing_id, {})
     return await _write(app, command, _signing(app, command, claimed.signing_id, now, lease_owner))
 
 
 async def by_receipt(app: App, receipt: str) -> Loaded | None:
     """The signing that this very order, which names documents that are gone, has made before; None when it has not."""
-    holder = await app.signings.claimed(RECEIPT_KIND, receipt)
-    if holder is None:
-        return None
-    try:
-        earlier = await app.signings.load(holder["signing_id"])
-    except NotFound:
-        return None
-    telemetry.info("start_repeated", account=earlier.signing.account, signing_id=earlier.signing.id, source="receipt")
-    await _nudge(app, earlier.signing)
+    earlier = await repeated_by_receipt(app, receipt)
+    if earlier is not None:
+        await _nudge(app, earlier.signing)
     return earlier
 
 

@@ -130,9 +130,9 @@ def _is_signed_data(der: bytes) -> bool:
 def _signed_data_certificates(der: bytes) -> list[bytes]:
     # cryptography's loader warns about sets that are not in DER order and announces to refuse them; the containers
     # of the provider are unordered (spec pkisigning 3.4).
-    from asn1crypto import cms  # noqa: PLC0415 - only processes that see callbacks pay for it
-
     with IN_ASN1CRYPTO:
+        from asn1crypto import cms  # noqa: PLC0415 - only processes that see callbacks pay for it
+
         content_info = cms.ContentInfo.load(der, strict=True)
         if content_info["content_type"].native != "signed_data":
             raise ValueError("not a SignedData")

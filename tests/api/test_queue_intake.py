@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from shared.api import queue_intake
 from shared.domain.errors import WrongState
 from shared.domain.messages import Queue, RunStart
-from shared.domain.signing import Signing
+from shared.domain.signing import Signing, State
 from shared.ports import DeadLetter
 from tests.fakes.storage import INBOX_URL
 from tests.flow.world import PDF, World
@@ -430,6 +430,34 @@ async def test_a_copy_that_comes_when_the_inbox_is_cleared_gets_the_first_answer
     assert first["signing"]["id"] == second["signing"]["id"]
     assert len(await signings(world)) == 1
     assert await letters(world) == {}
+
+
+async def test_a_copy_without_its_document_is_told_of_the_new_try_that_took_the_place_of_a_failed_start() -> None:
+    world = World()
+    await world.documents.stage("inbox/a.pdf", PDF, "application/pdf")
+    message = in_blob("inbox/a.pdf") | {"reference": "lease-1", "replyTo": REPLIES}
+    await arrive(world, message)
+    (failed,) = await signings(world)
+    loaded = await world.loaded(failed)
+    await world.signings.save(loaded, failed.model_copy(update={"state": State.FAILED}), [])
+    await arrive(world, message, "m-2")
+    await world.documents.delete_staged(["inbox/a.pdf"])
+    await arrive(world, message, "m-3")
+    first, second, third = (reply["signing"]["id"] for reply in replies(world))
+    assert (first, third) == (failed.id, second)
+    assert second != first
+
+
+async def test_a_copy_that_could_be_of_either_of_two_orders_is_not_answered_with_one_of_them() -> None:
+    """The same words twice, with another file at the same address the second time."""
+    world = World()
+    for number, content in enumerate((PDF, PDF + b"annex", PDF + b"second annex")):
+        await world.documents.stage("inbox/a.pdf", content, "application/pdf")
+        await arrive(world, in_blob("inbox/a.pdf") | {"reference": "lease-1"}, f"m-{number}")
+    await world.documents.delete_staged(["inbox/a.pdf"])
+    await arrive(world, in_blob("inbox/a.pdf") | {"reference": "lease-1"}, "m-3")
+    assert len(await signings(world)) == 3
+    assert [letter.detail for letter in (await letters(world)).values()] == ["documents[0].blob: there is no such blob"]
 
 
 @pytest.mark.parametrize(
